@@ -1,0 +1,1 @@
+"""Floor 6, the gate and what leaves: policy, bundle, pages."""
