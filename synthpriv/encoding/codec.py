@@ -1,0 +1,150 @@
+"""ColumnCodec: values <-> cell codes of one column, made from the schema and a released histogram only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from synthpriv.encoding.partition import Floats, Ints, LeafHistogram
+from synthpriv.schema import AnyColumn, Boolean, Categorical
+from synthpriv.schema.values import MISSING
+
+MAX_CELLS = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnCodec:
+    """The cells of one column.
+
+    Leaf k covers positions starts[k]..starts[k+1]-1, holds `mass[k]` of the released distribution and
+    belongs to cell `cell[k]`. If `nullable`, the last cell is 'missing', with mass `missing`.
+    """
+
+    starts: Ints
+    mass: Floats
+    cell: Ints
+    size: int
+    nullable: bool
+    missing: float
+
+    @property
+    def cells(self) -> int:
+        """The number of codes."""
+        return int(self.cell.max()) + 1 + int(self.nullable)
+
+    @property
+    def shares(self) -> Floats:
+        """The released share of each cell (shape (cells,), sum 1)."""
+        masses = np.bincount(self.cell, weights=self.mass, minlength=int(self.cell.max()) + 1)
+        masses = np.append(masses, self.missing) if self.nullable else masses
+        masses = np.maximum(masses, 1e-6 * max(float(masses.sum()), 1.0))
+        return np.asarray(masses / masses.sum(), dtype=np.float64)
+
+    def encode(self, positions: Ints) -> Ints:
+        """The cell of every position (shape (n,)); missing is the last cell."""
+        leaf = np.searchsorted(self.starts, np.maximum(positions, 0), side="right") - 1
+        return np.where(positions == MISSING, self.cells - 1, self.cell[leaf])
+
+    def decode(self, codes: Ints, rng: np.random.Generator) -> Ints:
+        """A position for every code: a leaf of the cell by its released mass, then any position in it."""
+        positions = np.full(len(codes), MISSING, dtype=np.int64)
+        ends = np.append(self.starts[1:], self.size)
+        for code in range(int(self.cell.max()) + 1):
+            rows = np.flatnonzero(codes == code)
+            leaves = np.flatnonzero(self.cell == code)
+            mass = self.mass[leaves]
+            weights = mass if mass.sum() > 0 else (ends - self.starts)[leaves].astype(np.float64)
+            leaf = leaves[rng.choice(len(leaves), size=len(rows), p=weights / weights.sum())]
+            positions[rows] = rng.integers(self.starts[leaf], ends[leaf])
+        return positions
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: released statistics and public facts only."""
+        return {
+            "starts": self.starts.tolist(),
+            "mass": [round(float(value), 3) for value in self.mass],
+            "cell": self.cell.tolist(),
+            "size": self.size,
+            "nullable": self.nullable,
+            "missing": round(self.missing, 3),
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> ColumnCodec:
+        """The inverse of `to_dict`; the caller validates untrusted input with `check_codec`."""
+        return cls(
+            starts=np.array(data["starts"], dtype=np.int64),
+            mass=np.array(data["mass"], dtype=np.float64),
+            cell=np.array(data["cell"], dtype=np.int64),
+            size=int(data["size"]),
+            nullable=bool(data["nullable"]),
+            missing=float(data["missing"]),
+        )
+
+
+def build_codec(column: AnyColumn, histogram: LeafHistogram, max_cells: int = MAX_CELLS) -> ColumnCodec:
+    """Group the leaves of a released histogram into at most `max_cells` cells (post-processing)."""
+    if isinstance(column, Categorical | Boolean):
+        cell = _fold_rare(histogram)
+    else:
+        cell = _group_neighbours(histogram, max_cells - int(column.nullable))
+    return ColumnCodec(
+        starts=histogram.starts,
+        mass=histogram.mass,
+        cell=cell,
+        size=column.size,
+        nullable=column.nullable,
+        missing=histogram.missing,
+    )
+
+
+def _fold_rare(histogram: LeafHistogram) -> Ints:
+    """One cell per category, but those that the noise hides share the last one."""
+    rare = histogram.mass < 3.0 * histogram.noise
+    if rare.sum() < 2:
+        return np.arange(len(rare), dtype=np.int64)
+    cell = np.cumsum(~rare) - 1
+    return np.where(rare, int((~rare).sum()), cell).astype(np.int64)
+
+
+def _group_neighbours(histogram: LeafHistogram, max_cells: int) -> Ints:
+    """Cells of neighbouring leaves with nearly equal mass; heavy single values ('atoms') stand alone."""
+    if len(histogram.mass) <= max_cells and bool((histogram.mass >= 3.0 * histogram.noise).all()):
+        return np.arange(len(histogram.mass), dtype=np.int64)
+    target = histogram.mass.sum() / max_cells
+    while True:
+        cell = _walk(histogram, target)
+        if cell[-1] + 1 <= max_cells:
+            return cell
+        target *= 1.1
+
+
+def _walk(histogram: LeafHistogram, target: float) -> Ints:
+    """Cut the line of leaves where a cell reaches `target`, and around atoms that reach it alone."""
+    atoms = (histogram.widths == 1) & (histogram.mass >= np.maximum(target / 2, 4.0 * histogram.noise))
+    least = target / 4
+    cell = np.zeros(len(histogram.mass), dtype=np.int64)
+    current, held, holds_atom = 0, 0.0, False
+    for k, mass in enumerate(histogram.mass):
+        ahead = _mass_until_atom(histogram.mass, atoms, k) if holds_atom else 0.0
+        cut = (
+            (atoms[k] and held >= least)
+            or (holds_atom and (atoms[k] or ahead >= least))
+            or (not holds_atom and held >= target)
+        )
+        if cut and k > 0:
+            current, held, holds_atom = current + 1, 0.0, False
+        cell[k] = current
+        held += float(mass)
+        holds_atom = holds_atom or bool(atoms[k])
+    return cell
+
+
+def _mass_until_atom(mass: Floats, atoms: npt.NDArray[np.bool_], start: int) -> float:
+    """The mass from leaf `start` up to the next atom."""
+    following = np.flatnonzero(atoms[start:])
+    end = start + int(following[0]) if len(following) else len(mass)
+    return float(mass[start:end].sum())

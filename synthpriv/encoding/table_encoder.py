@@ -1,0 +1,133 @@
+"""TableEncoder: a table as one n x m matrix of cell codes, and codes back as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from synthpriv.encoding.codec import ColumnCodec, build_codec
+from synthpriv.encoding.partition import (
+    LeafHistogram,
+    Partition,
+    children,
+    first_histogram,
+    first_partition,
+    heavy_leaves,
+    refine,
+    rounds_needed,
+)
+from synthpriv.schema import Identifier, Schema
+from synthpriv.schema.values import Positions, identifiers, place, restore
+
+Codes = npt.NDArray[np.int16]
+Measure = Callable[[int, Mapping[str, Partition], Mapping[str, float]], Mapping[str, npt.NDArray[np.int64]]]
+
+ROUND_SHARES = (0.6, 0.2, 0.15, 0.05)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableEncoder:
+    """Codes <-> values of a whole table, built from the schema and released histograms, never from rows."""
+
+    schema: Schema
+    codecs: Mapping[str, ColumnCodec]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The number of cells of each modelled column, in order."""
+        return tuple(codec.cells for codec in self.codecs.values())
+
+    @property
+    def shares(self) -> tuple[npt.NDArray[np.float64], ...]:
+        """The released one-way distribution of each modelled column."""
+        return tuple(codec.shares for codec in self.codecs.values())
+
+    def encode(self, positions: Mapping[str, Positions]) -> Codes:
+        """Codes (shape (n, m)) of columns given as positions."""
+        return np.column_stack(
+            [codec.encode(positions[name]).astype(np.int16) for name, codec in self.codecs.items()]
+        )
+
+    def encode_frame(self, frame: pd.DataFrame) -> Codes:
+        """Codes (shape (n, m)) of a table, by the public rule for values outside the domain."""
+        return self.encode(positions_of(frame, self.schema))
+
+    def decode(self, codes: Codes, rng: np.random.Generator) -> pd.DataFrame:
+        """A table with the schema's columns, order and dtypes: one row per row of codes."""
+        series = {}
+        modelled = list(self.codecs)
+        for name, column in self.schema.columns.items():
+            if isinstance(column, Identifier):
+                seed = int(rng.integers(2**63))
+                series[name] = identifiers(len(codes), column, name, seed)
+            else:
+                positions = self.codecs[name].decode(codes[:, modelled.index(name)].astype(np.int64), rng)
+                series[name] = restore(positions, column, name)
+        return pd.DataFrame(series)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: the public schema and released statistics."""
+        return {
+            "schema": self.schema.to_dict(),
+            "codecs": {name: codec.to_dict() for name, codec in self.codecs.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> TableEncoder:
+        """The inverse of `to_dict`."""
+        schema = Schema.from_dict(data["schema"])
+        return cls(
+            schema=schema,
+            codecs={name: ColumnCodec.from_dict(data["codecs"][name]) for name in schema.modelled},
+        )
+
+
+def positions_of(frame: pd.DataFrame, schema: Schema) -> dict[str, Positions]:
+    """Every modelled column of `frame` as positions in its declared domain."""
+    return {name: place(frame[name], column).positions for name, column in schema.modelled.items()}
+
+
+def round_noise_scales(schema: Schema, mu: float) -> list[dict[str, float]]:
+    """Per round, the noise scale of each column's histogram, such that all together are mu-GDP.
+
+    A column's share of mu^2 grows with the 2/3 power of its histogram's length, which minimises the total
+    error over cells under a fixed budget; its rounds share it by ROUND_SHARES. Public: from the schema.
+    """
+    weights = {name: first_partition(column).cells ** (2 / 3) for name, column in schema.modelled.items()}
+    total = sum(weights.values())
+    scales: list[dict[str, float]] = [{} for _ in ROUND_SHARES]
+    for name, column in schema.modelled.items():
+        rounds = rounds_needed(column)
+        for level in range(rounds):
+            share = ROUND_SHARES[level] / sum(ROUND_SHARES[:rounds])
+            scales[level][name] = 1.0 / (mu * (share * weights[name] / total) ** 0.5)
+    return [scale for scale in scales if scale]
+
+
+def learn_encoder(schema: Schema, rows: int, noise: list[dict[str, float]], measure: Measure) -> TableEncoder:
+    """Build the encoder in rounds: count with noise, split what is heavy, count again (post-processing).
+
+    rows: the public number of rows. measure: counts partitions with noise and charges for it; it is given
+    the round, the partitions and the noise scales.
+    """
+    partitions = {name: first_partition(column) for name, column in schema.modelled.items()}
+    counts = measure(0, partitions, noise[0])
+    histograms: dict[str, LeafHistogram] = {
+        name: first_histogram(partition, counts[name], float(rows), noise[0][name])
+        for name, partition in partitions.items()
+    }
+    for level, scales in enumerate(noise[1:], start=1):
+        heavy = {name: heavy_leaves(histograms[name], scale, float(rows)) for name, scale in scales.items()}
+        finer = {name: children(histograms[name], split) for name, split in heavy.items() if split.any()}
+        if not finer:
+            break
+        counts = measure(level, finer, {name: scales[name] for name in finer})
+        for name, partition in finer.items():
+            histograms[name] = refine(histograms[name], heavy[name], partition, counts[name], scales[name])
+    codecs = {name: build_codec(column, histograms[name]) for name, column in schema.modelled.items()}
+    return TableEncoder(schema=schema, codecs=codecs)
