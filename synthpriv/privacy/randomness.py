@@ -1,0 +1,147 @@
+"""Noise and sampling masks keyed by the operating system; there is no seed anywhere in this file.
+
+A published or guessable seed lets anyone subtract the noise, so the noise has its own generator: ChaCha with
+20 rounds under a 256-bit key from the operating system. The one way around it is `replay`, for tests, which
+marks everything made under it as not private.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import os
+import secrets
+from collections.abc import Iterator
+from typing import Any, Literal, NoReturn, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthpriv.errors import ConfigurationError
+
+Shape = int | tuple[int, ...]
+
+
+class Randomness(Protocol):
+    """What a trainer asks for: Gaussian noise and Poisson samples."""
+
+    def gaussian(
+        self, shape: Shape, scale: float, dtype: Literal["float64", "float32"] = "float64"
+    ) -> NDArray[np.floating[Any]]:
+        """Independent normal values of mean 0 and standard deviation `scale`."""
+        ...
+
+    def bernoulli_rows(self, rows: int, rate: float) -> NDArray[np.int64]:
+        """Positions in 0..rows-1, each present independently with probability `rate`, in ascending order."""
+        ...
+
+
+class ReplayRandomness(Randomness, Protocol):
+    """What a test must bring to `replay`: the same, and the integer noise of counts."""
+
+    def discrete_gaussian(self, shape: Shape, scale: float) -> NDArray[np.int64]:
+        """Integer noise for histograms."""
+        ...
+
+    def discrete_laplace(self, scale: float) -> int:
+        """Integer noise for a single count."""
+        ...
+
+
+class NoiseSource:
+    """A stream of noise under a key from the operating system, renewed in every process.
+
+    Internal: the key never leaves the object, cannot be chosen, and cannot be pickled or copied. A forked
+    child takes a fresh key at its first draw. Threads may share one source.
+    """
+
+    __slots__ = ("_generator", "_process")
+
+    def __init__(self) -> None:
+        """Take a fresh key."""
+        self._rekey()
+
+    def _rekey(self) -> None:
+        """A new 256-bit key; the old stream is forgotten."""
+        from randomgen import ChaCha
+
+        self._generator = np.random.Generator(cast(Any, ChaCha(key=secrets.randbits(256), rounds=20)))
+        self._process = os.getpid()
+
+    def _current(self) -> np.random.Generator:
+        """The generator of this process; a forked child must not repeat its parent's stream."""
+        if self._process != os.getpid():
+            self._rekey()
+        return self._generator
+
+    def gaussian(
+        self, shape: Shape, scale: float, dtype: Literal["float64", "float32"] = "float64"
+    ) -> NDArray[np.floating[Any]]:
+        """Independent normal values of mean 0 and standard deviation `scale` (>= 0), of any shape.
+
+        Each is the sum of four draws in double precision, halved, so that the low bits of one value no longer
+        determine the draw (Holohan and Braghin, Secure Random Sampling in Differential Privacy, 2021); single
+        precision is rounded at the end.
+        """
+        if not 0 <= scale < float("inf"):
+            raise ConfigurationError(
+                f"the scale of noise must be finite and at least 0, found {scale!r}. "
+                "Pass a standard deviation."
+            )
+        generator = self._current()
+        total = generator.standard_normal(shape)
+        draw = np.empty_like(total)
+        for _ in range(3):
+            generator.standard_normal(out=draw)
+            total += draw
+        total *= scale / 2
+        return total if dtype == "float64" else total.astype(np.float32)
+
+    def bernoulli_rows(self, rows: int, rate: float) -> NDArray[np.int64]:
+        """Positions in 0..rows-1, each present independently with probability `rate`, in ascending order.
+
+        Poisson sampling, the law that the accountant assumes. The probability is `rate` rounded up to a
+        multiple of 2**-53: exact for rates such as 1/64, and within 1.2e-16 for any other.
+        """
+        if not 0 <= rate <= 1:
+            raise ConfigurationError(
+                f"a sampling rate must lie in [0, 1], found {rate!r}. Lower the batch size."
+            )
+        return np.flatnonzero(self._current().random(rows) < rate)
+
+    def permutation(self, rows: int) -> NDArray[np.int64]:
+        """A uniformly random order of 0..rows-1, for instance to split off a holdout."""
+        return self._current().permutation(rows)
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse: a copy would repeat the stream."""
+        raise TypeError("a NoiseSource cannot be pickled or copied; call system_source() where it is needed.")
+
+
+_override: contextvars.ContextVar[ReplayRandomness | None] = contextvars.ContextVar("replay", default=None)
+
+
+def system_source() -> Randomness:
+    """A fresh source under its own key; inside `replay`, the test's source instead."""
+    replayed = _override.get()
+    return NoiseSource() if replayed is None else replayed
+
+
+def override() -> ReplayRandomness | None:
+    """The source that a test put in place of real noise, normally None."""
+    return _override.get()
+
+
+def is_private() -> bool:
+    """False while a test replays noise: whatever is made now must be marked NOT_PRIVATE."""
+    return _override.get() is None
+
+
+@contextlib.contextmanager
+def replay(source: ReplayRandomness) -> Iterator[None]:
+    """FOR TESTS ONLY: take noise from `source`; ledgers and bundles made meanwhile are marked NOT_PRIVATE."""
+    token = _override.set(source)
+    try:
+        yield
+    finally:
+        _override.reset(token)
