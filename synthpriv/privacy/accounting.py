@@ -17,6 +17,7 @@ public parameters. Facts used beyond the accountant's own:
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Literal
@@ -218,16 +219,30 @@ def _sampled_renyi_curve(event: SampledGaussian) -> tuple[float, ...]:
 
 
 def _joint_loss(events: Sequence[Event], adjacency: Adjacency, interval: float, delta: float) -> Any:
-    """The composed privacy loss distribution of `events` (at least one) on one grid."""
+    """The composed privacy loss distribution of `events` (at least one) on one grid, whatever their order."""
     # Mass cut from the tails is added to delta, so it stays far below it.
     tail = min(1e-15, delta * 1e-6)
-    merged: dict[Event, int] = {}
-    for event in events:
-        merged[event] = merged.get(event, 0) + 1
-    losses = [_loss(event, times, adjacency, interval, tail) for event, times in merged.items()]
-    joint = losses[0]
-    for loss in losses[1:]:
-        joint = joint.compose(loss, tail_mass_truncation=tail)
+    merged = Counter(events)
+    training = [event for event in merged if isinstance(event, SampledGaussian)]
+    others = sorted((event for event in merged if event not in training), key=repr)
+    parts = [_loss(event, merged[event], adjacency, interval, tail) for event in sorted(training, key=repr)]
+    if others:
+        parts.append(_composed(tuple((event, merged[event]) for event in others), adjacency, interval, tail))
+    joint = parts[0]
+    for part in parts[1:]:
+        joint = joint.compose(part, tail_mass_truncation=tail)
+    return joint
+
+
+@lru_cache(maxsize=4)
+def _composed(
+    events: tuple[tuple[Event, int], ...], adjacency: Adjacency, interval: float, tail: float
+) -> Any:
+    """The joint loss of events without sampling, kept while calibration searches: there may be dozens."""
+    joint: Any = None
+    for event, times in events:
+        loss = _loss(event, times, adjacency, interval, tail)
+        joint = loss if joint is None else joint.compose(loss, tail_mass_truncation=tail)
     return joint
 
 
@@ -270,7 +285,7 @@ def _interval(events: Sequence[Event], adjacency: Adjacency, target: float) -> f
     factor = 2.0 if adjacency == "replace_one" else 1.0
     spreads = [_spread(event, factor) for event in events]
     finest = min(target, *(spread[0] / 20 for spread in spreads))
-    whole = math.sqrt(sum(spread[1] ** 2 for spread in spreads))
+    whole = math.sqrt(math.fsum(spread[1] ** 2 for spread in spreads))
     # 20 standard deviations of the whole, or of one step without the help of sampling.
     widest = max(20 * whole, *(20 * spread[2] for spread in spreads))
     return max(finest, widest / _CELLS)
