@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synthpriv.encoding.partition import Floats, Ints, LeafHistogram
+from synthpriv.errors import BundleError
 from synthpriv.schema import AnyColumn, Boolean, Categorical
 from synthpriv.schema.values import MISSING
 
@@ -148,3 +149,26 @@ def _mass_until_atom(mass: Floats, atoms: npt.NDArray[np.bool_], start: int) -> 
     following = np.flatnonzero(atoms[start:])
     end = start + int(following[0]) if len(following) else len(mass)
     return float(mass[start:end].sum())
+
+
+def check_codec(name: str, column: AnyColumn, codec: ColumnCodec) -> None:
+    """Refuse a loaded codec that does not fit its column; raises BundleError."""
+    leaves, cells = len(codec.starts), codec.cell
+    sound = (
+        codec.starts.ndim == codec.mass.ndim == cells.ndim == 1
+        and leaves == len(codec.mass) == len(cells) > 0
+        and codec.size == column.size
+        and codec.nullable == column.nullable
+        and codec.starts[0] == 0
+        and codec.starts[-1] < codec.size
+        and bool((np.diff(codec.starts) > 0).all())
+        and bool(np.isfinite(codec.mass).all() and (codec.mass >= 0).all())
+        and np.isfinite(codec.missing)
+        and codec.missing >= 0
+        and bool((np.unique(cells) == np.arange(len(np.unique(cells)))).all())
+        and len(np.unique(cells)) < np.iinfo(np.int16).max
+    )
+    if not sound:
+        raise BundleError(
+            f"the codec of column {name!r} must fit the schema, found other leaves or cells; fetch it again."
+        )

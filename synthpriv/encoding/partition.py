@@ -165,7 +165,8 @@ def denoise(counts: Floats, widths: Floats, total: float, noise: float) -> Float
         sums = project(np.array([counts[run].sum() for run in runs]), rest)
         for run, part in zip(runs, sums, strict=True):
             mass[run] = part * widths[run] / widths[run].sum()
-    return mass * (total / mass.sum()) if mass.sum() > 0 else flat
+    scaled: Floats = mass * (total / mass.sum()) if mass.sum() > 0 else flat
+    return scaled
 
 
 def project(counts: Floats, total: float) -> Floats:
@@ -179,4 +180,5 @@ def project(counts: Floats, total: float) -> Floats:
     ordered = np.sort(counts)[::-1]
     excess = (np.cumsum(ordered) - total) / np.arange(1, len(counts) + 1)
     last = np.flatnonzero(ordered > excess)[-1]
-    return np.maximum(counts - excess[last], 0.0)
+    projected: Floats = np.maximum(counts - excess[last], 0.0)
+    return projected

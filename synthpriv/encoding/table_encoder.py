@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from synthpriv.encoding.codec import ColumnCodec, build_codec
+from synthpriv.encoding.codec import ColumnCodec, build_codec, check_codec
 from synthpriv.encoding.partition import (
     LeafHistogram,
     Partition,
@@ -79,12 +79,13 @@ class TableEncoder:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TableEncoder:
-        """The inverse of `to_dict`."""
+        """The inverse of `to_dict`; raises BundleError for codecs that do not fit the schema."""
         schema = Schema.from_dict(data["schema"])
-        return cls(
-            schema=schema,
-            codecs={name: ColumnCodec.from_dict(data["codecs"][name]) for name in schema.modelled},
-        )
+        codecs = {}
+        for name, column in schema.modelled.items():
+            codecs[name] = ColumnCodec.from_dict(data["codecs"][name])
+            check_codec(name, column, codecs[name])
+        return cls(schema=schema, codecs=codecs)
 
 
 def positions_of(frame: pd.DataFrame, schema: Schema) -> dict[str, Positions]:

@@ -1,0 +1,199 @@
+"""The main job: a table, a schema and a budget become a judged release, or a refusal with its reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from synthpriv.errors import ConfigurationError, nearest
+from synthpriv.evaluation.scorecard import Scorecard, evaluate
+from synthpriv.privacy.ledger import Budget, Ledger
+from synthpriv.privacy.private_table import PrivateTable, require_confirmed
+from synthpriv.release.bundle import require_free, write_bundle
+from synthpriv.release.policy import Decision, Policy, ReleaseFacts
+from synthpriv.release.report import internal_page
+from synthpriv.schema import Boolean, Categorical, Schema
+from synthpriv.synthesizers.base import Claim, Synthesizer
+
+Progress = Callable[[str, int, int], None]
+HOLDOUT = 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseRequest:
+    """Everything that is decided before a row is read.
+
+    out: the bundle's folder; internal files go to the folder beside it named `out` + '.internal'. rows: the
+    table's row count, if public. sample_rows: synthetic rows (default: as many as were counted, all in).
+    seed: repeats the sample, never the noise.
+    """
+
+    table: Path
+    schema: Schema
+    synthesizer: Synthesizer
+    out: Path
+    ledger: Path
+    budget: Budget | None
+    policy: Policy
+    target: str | None = None
+    rows: int | None = None
+    sample_rows: int | None = None
+    input_format: str | None = None
+    output_format: str = "csv"
+    seed: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseOutcome:
+    """What came of a release: bundle is None if it was refused; page is internal."""
+
+    decision: Decision
+    claim: Claim
+    scorecard: Scorecard
+    facts: ReleaseFacts
+    bundle: Path | None
+    page: Path
+    outside: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON (internal: holds figures computed on real rows)."""
+        return {
+            "approved": self.decision.approved,
+            "decision": self.decision.to_dict(),
+            "epsilon": self.facts.epsilon if self.facts.private else None,
+            "delta": self.facts.delta,
+            "epsilon_spent_total": self.facts.epsilon_spent_total if self.facts.private else None,
+            "private": self.facts.private,
+            "bundle": None if self.bundle is None else str(self.bundle),
+            "internal_page": str(self.page),
+            "scorecard": self.scorecard.to_dict(),
+        }
+
+
+def run_release(request: ReleaseRequest, progress: Progress) -> ReleaseOutcome:
+    """Fit, sample, judge, decide, and write the bundle if approved; charged to the ledger before it runs.
+
+    Raises before any row is read if the folder is in use, the target is unfit, the schema is an unconfirmed
+    draft, or the budget does not suffice. A refused release leaves no table behind.
+    """
+    target = _check_target(request.target, request.schema)
+    out, internal = require_free(request.out), require_free(internal_folder(request.out))
+    require_confirmed(request.schema, request.synthesizer.accept_drafted_schema)
+    name = request.table.name.split(".")[0]
+    ledger = Ledger.open(request.ledger, dataset=name, budget=request.budget)
+    delta = ledger.budget.delta if request.synthesizer.delta is None else request.synthesizer.delta
+    ledger.require(request.synthesizer.name, request.synthesizer.epsilon, delta)
+    progress("reading the table", 0, 1)
+    private = PrivateTable.read(
+        request.table,
+        request.schema,
+        ledger,
+        holdout=HOLDOUT,
+        rows=request.rows,
+        format=request.input_format,
+    )
+    fitted = request.synthesizer.fit(private, progress=progress)
+    count = request.sample_rows or round(fitted.claim.rows / (1 - HOLDOUT))
+    synthetic = fitted.sample(count, seed=request.seed, progress=progress)
+    disclosed = private.disclose("release review", epsilon=fitted.claim.epsilon, delta=delta)
+    scorecard = evaluate(
+        synthetic,
+        disclosed,
+        target=target,
+        progress=lambda stage, share: progress(f"judging: {stage}", round(100 * share), 100),
+    )
+    facts = _facts(ledger, fitted.claim)
+    decision = request.policy.decide(scorecard, facts)
+    ledger.record("verdict", approved=decision.approved)
+    bundle = None
+    if decision.approved:
+        bundle = write_bundle(out, synthetic, fitted, ledger, decision, format=request.output_format)
+    outside = sum((disclosed.outside or {}).values())
+    page = _write_page(internal, scorecard, decision, facts, ledger, name, _notes(request, outside))
+    return ReleaseOutcome(
+        decision=decision,
+        claim=fitted.claim,
+        scorecard=scorecard,
+        facts=facts,
+        bundle=bundle,
+        page=page,
+        outside=outside,
+    )
+
+
+def internal_folder(out: Path) -> Path:
+    """Where a release's internal files go: beside the bundle, never inside it."""
+    return out.with_name(out.name + ".internal")
+
+
+def _check_target(target: str | None, schema: Schema) -> str | None:
+    chosen = target or (schema.targets[0] if schema.targets else None)
+    if chosen is None:
+        return None
+    if chosen not in schema.columns:
+        raise ConfigurationError(
+            f"the target must be a column of the schema, found {chosen!r}. {nearest(chosen, schema.columns)}"
+        )
+    column = schema.columns[chosen]
+    if not isinstance(column, Categorical | Boolean):
+        raise ConfigurationError(
+            f"the target must be categorical or boolean, found {chosen!r} which is {column.kind}; name "
+            "another column, or declare its categories in the schema."
+        )
+    if column.size < 2:
+        raise ConfigurationError(
+            f"the target must have at least two categories, found one in {chosen!r}; name another column."
+        )
+    return chosen
+
+
+def _facts(ledger: Ledger, claim: Claim) -> ReleaseFacts:
+    ledger.record("attempt")
+    ledger.verify()
+    return ReleaseFacts(
+        epsilon=claim.epsilon,
+        delta=claim.delta,
+        epsilon_spent_total=ledger.spent(),
+        budget_epsilon=ledger.budget.epsilon,
+        ledger_verified=True,
+        private=claim.private,
+        schema_confirmed=not claim.domain_from_data,
+        attempts=ledger.attempts,
+    )
+
+
+def _notes(request: ReleaseRequest, outside: int) -> list[str]:
+    notes = []
+    if outside:
+        notes.append(
+            f"{outside} cells lay outside the declared domain and were mapped by the public rule (clipped, "
+            "missing, or first value); 'synthpriv schema check' lists them."
+        )
+    if request.schema.unconfirmed:
+        notes.append(
+            "The domain of " + ", ".join(request.schema.unconfirmed) + " was read from the data and accepted "
+            "unconfirmed: the claim does not cover those bounds and categories."
+        )
+    return notes
+
+
+def _write_page(
+    folder: Path,
+    scorecard: Scorecard,
+    decision: Decision,
+    facts: ReleaseFacts,
+    ledger: Ledger,
+    title: str,
+    notes: Sequence[str],
+) -> Path:
+    import json
+
+    folder.mkdir(parents=True, exist_ok=True)
+    page = folder / "report.html"
+    charges = ledger.describe()
+    page.write_text(internal_page(scorecard, decision, facts, charges, title, notes), encoding="utf-8")
+    verdict = {"decision": decision.to_dict(), "scorecard": scorecard.to_dict()}
+    (folder / "scorecard.json").write_text(json.dumps(verdict, indent=1), encoding="utf-8")
+    return page

@@ -1,0 +1,301 @@
+"""The one protocol of all synthesizers: a public configuration becomes a fitted model that makes tables."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+
+from synthpriv.encoding.partition import Partition
+from synthpriv.encoding.table_encoder import Codes, TableEncoder, learn_encoder
+from synthpriv.errors import ConfigurationError
+from synthpriv.privacy.ledger import Budget, Ledger, Release
+from synthpriv.privacy.private_table import PrivateTable, require_confirmed
+from synthpriv.privacy.randomness import is_private
+from synthpriv.schema import Schema
+from synthpriv.schema.values import Positions
+from synthpriv.synthesizers import configuration
+from synthpriv.synthesizers.conditions import accepted_rows, allowed_cells, impose
+from synthpriv.synthesizers.planning import FitPlan, TrainingSettings, count_epsilon, make_plan
+
+Progress = Callable[[str, int, int], None]
+SAMPLING_CHUNK = 65_536
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """What a fitted synthesizer promises, for add/remove of one unit; `private` is False without noise."""
+
+    epsilon: float
+    delta: float
+    epsilon_replace_one: float
+    rows: int
+    ledger_digest: str
+    private: bool
+    domain_from_data: bool = False
+
+
+@configuration.configuration
+class Synthesizer(ABC):
+    """What every synthesizer is configured with; `fit` returns the fitted model.
+
+    epsilon: the all-in privacy loss of one fit, encoding and row count included (math.inf: no noise, marked
+    NOT_PRIVATE). delta: None takes the ledger's. random_state: drives initial weights, never the noise.
+    """
+
+    name: ClassVar[str] = ""
+
+    epsilon: float
+    delta: float | None = None
+    random_state: int | None = None
+    verbose: bool = False
+    accept_drafted_schema: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        configuration.require("epsilon", self.epsilon, 1e-6)
+        if self.delta is not None:
+            configuration.require("delta", self.delta, 0.0, 0.5)
+        if self.random_state is not None:
+            configuration.require("random_state", self.random_state, 0, 2**63 - 1, whole=True)
+
+    def fit(
+        self,
+        table: pd.DataFrame | PrivateTable,
+        schema: Schema | None = None,
+        *,
+        rows: int | None = None,
+        progress: Progress | None = None,
+    ) -> FittedSynthesizer:
+        """Fit on a DataFrame (every row is used) or on a PrivateTable (its ledger is charged first).
+
+        rows: the row count, where it is public knowledge; otherwise it is counted with noise. Charges at
+        most `epsilon` in all. Raises BudgetExceeded before anything is read, InfeasiblePlan if the noise
+        would drown the table, UnconfirmedSchema for a drafted one.
+        """
+        private = self._behind_the_door(table, schema, rows)
+        require_confirmed(private.schema, self.accept_drafted_schema)
+        ledger = private.ledger
+        delta = ledger.budget.delta if self.delta is None else self.delta
+        for_count = count_epsilon(self.epsilon, private.public_rows)
+        ledger.require(self.name, self.epsilon, delta)
+        if private.schema.unconfirmed:
+            ledger.record("drafted schema accepted", columns=list(private.schema.unconfirmed))
+        report = progress or _silent
+        public_rows = private.public_rows
+        report("counting rows", 0, 1)
+        if public_rows is None:
+            counting = ledger.open_release(f"{self.name}: row count", epsilon=for_count, delta=0.0)
+            public_rows = private.count(counting, for_count)
+        plan = self.plan(
+            private.schema, rows=public_rows, delta=delta, rows_are_public=private.public_rows is not None
+        )
+        release = ledger.open_release(f"{self.name}: fit", epsilon=plan.joint_epsilon, delta=delta)
+        encoder = self._learn_encoder(private, release, plan, report)
+        generator = torch.Generator()
+        if self.random_state is None:
+            generator.seed()
+        else:
+            generator.manual_seed(self.random_state)
+        model = self._train(private, release, encoder, plan, generator, report)
+        claim = Claim(
+            epsilon=self.epsilon,
+            delta=delta,
+            epsilon_replace_one=for_count * 2 + release.spent_replace_one(),
+            rows=public_rows,
+            ledger_digest=ledger.digest,
+            private=math.isfinite(self.epsilon) and is_private(),
+            domain_from_data=bool(private.schema.unconfirmed),
+        )
+        return FittedSynthesizer(config=self, encoder=encoder, model=model, claim=claim)
+
+    def plan(
+        self, schema: Schema, *, rows: int, delta: float | None = None, rows_are_public: bool = True
+    ) -> FitPlan:
+        """How this fit would spend its budget on a table of `rows` rows, before any row is read."""
+        chosen = self.delta if delta is None else delta
+        if chosen is None or (chosen <= 0 and math.isfinite(self.epsilon)):
+            raise ConfigurationError(
+                f"{type(self).__name__} needs a delta above 0, found {chosen}; write delta=1e-6, or less "
+                "than one over the number of rows."
+            )
+        return make_plan(
+            schema,
+            epsilon=self.epsilon,
+            delta=chosen,
+            rows=rows,
+            counted=not rows_are_public,
+            training=self._training_settings(schema),
+        )
+
+    def _behind_the_door(
+        self, table: pd.DataFrame | PrivateTable, schema: Schema | None, rows: int | None
+    ) -> PrivateTable:
+        if isinstance(table, PrivateTable):
+            if schema is not None and schema != table.schema:
+                raise ConfigurationError("a PrivateTable brings its own schema, found another; leave it out.")
+            return table
+        if not isinstance(table, pd.DataFrame):
+            raise ConfigurationError(
+                f"fit takes a DataFrame or a PrivateTable, found {type(table).__name__}."
+            )
+        if schema is None:
+            raise ConfigurationError(
+                "fit on a DataFrame needs its schema, found none; propose one with Schema.draft(frame)."
+            )
+        if self.delta is None and math.isfinite(self.epsilon):
+            raise ConfigurationError(
+                "fit on a DataFrame needs delta, found none; write delta=1e-6, or less than one over the "
+                "number of rows."
+            )
+        budget = Budget(epsilon=self.epsilon, delta=self.delta or 0.0)
+        return PrivateTable(table, schema, Ledger.in_memory(budget), rows=rows)
+
+    def _learn_encoder(
+        self, private: PrivateTable, release: Release, plan: FitPlan, report: Progress
+    ) -> TableEncoder:
+        rounds = len(plan.encoding_scales)
+
+        def measure(
+            level: int, partitions: Mapping[str, Partition], scales: Mapping[str, float]
+        ) -> dict[str, npt.NDArray[np.int64]]:
+            report("counting columns", level, rounds)
+            return private.histograms(release, f"histograms, round {level + 1}", partitions, scales)
+
+        encoder = learn_encoder(
+            private.schema, plan.rows, [dict(scales) for scales in plan.encoding_scales], measure
+        )
+        report("counting columns", rounds, rounds)
+        return encoder
+
+    @abstractmethod
+    def _training_settings(self, schema: Schema) -> TrainingSettings | None:
+        """What the private training needs, or None if histograms are all."""
+
+    @abstractmethod
+    def empty_model(self, encoder: TableEncoder) -> SampleModel:
+        """A model of the right shape for saved weights to fill."""
+
+    @abstractmethod
+    def _train(
+        self,
+        private: PrivateTable,
+        release: Release,
+        encoder: TableEncoder,
+        plan: FitPlan,
+        generator: torch.Generator,
+        report: Progress,
+    ) -> SampleModel:
+        """Train behind the door and return what samples."""
+
+
+class SampleModel(ABC):
+    """The generator side of a fitted synthesizer: draws codes, holds no row."""
+
+    @abstractmethod
+    def draw(self, count: int, generator: torch.Generator, labels: npt.NDArray[np.int64] | None) -> Codes:
+        """`count` rows of codes (shape (count, columns)); labels: codes of the label column."""
+
+    @property
+    def label_column(self) -> int | None:
+        """The column whose value `draw` can be given, if any."""
+        return None
+
+    @property
+    def network(self) -> torch.nn.Module | None:
+        """The network that sampling needs, if any: its tensors are all that is saved."""
+        return None
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """What is saved beside the encoder."""
+        return {} if self.network is None else dict(self.network.state_dict())
+
+    def fill(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Take saved tensors, already checked against the names and shapes of `tensors()`."""
+        if self.network is not None:
+            self.network.load_state_dict(tensors, assign=True)
+
+
+class FittedSynthesizer:
+    """A fitted synthesizer: samples, saves, and cannot reach the private table. All post-processing."""
+
+    def __init__(
+        self, *, config: Synthesizer, encoder: TableEncoder, model: SampleModel, claim: Claim
+    ) -> None:
+        self.config = config
+        self.encoder = encoder
+        self.model = model
+        self.claim = claim
+
+    def __repr__(self) -> str:
+        """Configuration and claim."""
+        mark = "" if self.claim.private else ", NOT_PRIVATE"
+        return f"Fitted({self.config!r}{mark})"
+
+    @property
+    def schema(self) -> Schema:
+        """The public schema."""
+        return self.encoder.schema
+
+    def sample(
+        self,
+        n: int | None = None,
+        seed: int | None = None,
+        conditions: Mapping[str, Any] | None = None,
+        progress: Progress | None = None,
+    ) -> pd.DataFrame:
+        """`n` synthetic rows (default: the public row count) with the schema's columns, order and dtypes.
+
+        seed: makes the sample repeatable. conditions: {column: value} that every row must have, found by
+        redrawing. Raises ConfigurationError for conditions outside the schema or too rare to be found.
+        """
+        count = self.claim.rows if n is None else n
+        configuration.require("n", count, 0, 10**9, whole=True)
+        entropy = np.random.SeedSequence(seed)
+        rng = np.random.default_rng(entropy)
+        generator = torch.Generator().manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> 1))
+        fixed: dict[str, Positions] = {}
+        allowed = None
+        if conditions:
+            fixed, allowed = allowed_cells(conditions, self.encoder)
+        codes = self._draw_codes(int(count), generator, allowed, progress or _silent)
+        frame = self.encoder.decode(codes, rng)
+        return impose(frame, fixed, self.schema) if fixed else frame
+
+    def _draw_codes(
+        self, count: int, generator: torch.Generator, allowed: dict[int, int] | None, report: Progress
+    ) -> Codes:
+        parts: list[Codes] = []
+        made = tried = 0
+        while made < count:
+            report("sampling", made, count)
+            size = min(SAMPLING_CHUNK, count - made) if allowed is None else SAMPLING_CHUNK
+            labels = None
+            if allowed and self.model.label_column in allowed:
+                labels = np.full(size, allowed[self.model.label_column], dtype=np.int64)
+            drawn = self.model.draw(size, generator, labels)
+            tried += size
+            if allowed is not None:
+                drawn = accepted_rows(drawn, allowed, made, tried)[: count - made]
+            parts.append(drawn)
+            made += len(drawn)
+        report("sampling", count, count)
+        width = len(self.encoder.codecs)
+        return np.concatenate(parts) if parts else np.zeros((0, width), dtype=np.int16)
+
+    def save(self, path: Any) -> None:
+        """Write a folder with synthesizer.json and weights.safetensors; no pickle, no private row."""
+        from synthpriv.synthesizers.storage import save
+
+        save(self, path)
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """No progress wanted."""

@@ -1,0 +1,176 @@
+"""Networks over cell codes, of plain linear layers, so that per-row gradients have a closed form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from synthpriv.privacy.layers import CodeLinear
+
+# heads start close to the released one-way distributions, which their biases hold
+HEAD_SCALE = 0.1
+Shares = Sequence[npt.NDArray[np.float64]]
+
+
+def initialise(module: nn.Module, generator: torch.Generator) -> None:
+    """Draw all weights anew from `generator`, as nn.Linear does by default; biases stay as they were set."""
+    with torch.no_grad():
+        for layer in module.modules():
+            if isinstance(layer, CodeLinear):
+                layer.weight.uniform_(-1, 1, generator=generator).mul_(len(layer.offsets) ** -0.5)
+            elif isinstance(layer, nn.Linear):
+                layer.weight.uniform_(-1, 1, generator=generator).mul_(layer.in_features**-0.5)
+        for layer in module.modules():
+            if isinstance(layer, ColumnHeads):
+                layer.linear.weight.mul_(HEAD_SCALE)
+
+
+class ColumnHeads(nn.Module):
+    """One softmax head per column on a shared hidden layer, biased to the released one-way distributions."""
+
+    def __init__(self, hidden: int, shares: Shares) -> None:
+        super().__init__()
+        self.sizes = [len(share) for share in shares]
+        self.linear = nn.Linear(hidden, sum(self.sizes))
+        with torch.no_grad():
+            self.linear.bias.copy_(torch.from_numpy(np.log(np.concatenate(shares))))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Logits of all columns side by side (shape (rows, cells))."""
+        logits: Tensor = self.linear(hidden)
+        return logits
+
+    def row_loss(self, logits: Tensor, codes: Tensor) -> Tensor:
+        """Negative log-likelihood of each row's codes (shape (rows,))."""
+        parts = [
+            functional.cross_entropy(part, codes[:, column], reduction="none")
+            for column, part in enumerate(logits.split(self.sizes, dim=1))
+        ]
+        return torch.stack(parts).sum(0)
+
+    def sample(self, logits: Tensor, generator: torch.Generator) -> Tensor:
+        """Codes drawn column by column (shape (rows, columns))."""
+        parts = [
+            torch.multinomial(part.softmax(1), 1, generator=generator)
+            for part in logits.split(self.sizes, dim=1)
+        ]
+        return torch.cat(parts, dim=1)
+
+
+class Decoder(nn.Module):
+    """Latents -> logits of all columns, one hidden layer."""
+
+    def __init__(self, shares: Shares, latent: int, hidden: int) -> None:
+        super().__init__()
+        self.latent = latent
+        self.first = nn.Linear(latent, hidden)
+        self.heads = ColumnHeads(hidden, shares)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Logits of shape (rows, cells)."""
+        logits: Tensor = self.heads(functional.silu(self.first(latents)))
+        return logits
+
+
+class VariationalAutoencoder(nn.Module):
+    """Codes -> latent normal -> codes (Kingma and Welling 2014), one hidden layer each way.
+
+    shares: the released one-way distribution of each column, which starts the output biases.
+    """
+
+    def __init__(self, shares: Shares, latent: int, hidden: int) -> None:
+        super().__init__()
+        self.first = CodeLinear([len(share) for share in shares], hidden)
+        self.to_latent = nn.Linear(hidden, 2 * latent)
+        self.decoder = Decoder(shares, latent, hidden)
+
+    def row_loss(self, codes: Tensor, generator: torch.Generator, beta: float) -> Tensor:
+        """Reconstruction plus beta times the divergence from the standard normal (shape (rows,))."""
+        mean, log_variance = self.to_latent(functional.silu(self.first(codes))).chunk(2, dim=1)
+        log_variance = log_variance.clamp(-8.0, 4.0)
+        noise = torch.randn(mean.shape, generator=generator)
+        logits = self.decoder(mean + noise * (0.5 * log_variance).exp())
+        divergence = 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance).sum(1)
+        return self.decoder.heads.row_loss(logits, codes) + beta * divergence
+
+
+class Generator(nn.Module):
+    """Noise and a label -> one softmax per column; the label's own column is the label."""
+
+    def __init__(
+        self,
+        shares: Shares,
+        label_column: int | None,
+        embedding: int,
+        hidden: Sequence[int],
+    ) -> None:
+        super().__init__()
+        self.embedding = embedding
+        self.label_column = label_column
+        self.labels = 0 if label_column is None else len(shares[label_column])
+        widths = [embedding + self.labels, *hidden]
+        self.body = nn.Sequential(
+            *(
+                layer
+                for before, after in pairwise(widths)
+                for layer in (nn.Linear(before, after), nn.LayerNorm(after), nn.SiLU())
+            )
+        )
+        self.heads = ColumnHeads(widths[-1], shares)
+
+    def forward(self, noise: Tensor, labels: Tensor | None) -> Tensor:
+        """Logits of all columns (shape (rows, cells)); the label's column is all but certain."""
+        if self.label_column is None or labels is None:
+            logits: Tensor = self.heads(self.body(noise))
+            return logits
+        known = functional.one_hot(labels, self.labels).float()
+        parts = list(self.heads(self.body(torch.cat([noise, known], dim=1))).split(self.heads.sizes, dim=1))
+        parts[self.label_column] = (known - 1.0) * 50.0
+        return torch.cat(parts, dim=1)
+
+
+def relaxed_one_hot(
+    logits: Tensor, sizes: Sequence[int], temperature: float, generator: torch.Generator
+) -> Tensor:
+    """One-hot draws of every column that gradients can flow through (Jang et al. 2017, straight-through)."""
+    uniform = torch.rand(logits.shape, generator=generator).clamp_(1e-9, 1 - 1e-7)
+    noisy = (logits - (-uniform.log()).log()) / temperature
+    soft = torch.cat([part.softmax(1) for part in noisy.split(list(sizes), dim=1)], dim=1)
+    hard = torch.cat(
+        [functional.one_hot(part.argmax(1), part.shape[1]) for part in soft.split(list(sizes), dim=1)], dim=1
+    )
+    return hard - soft.detach() + soft
+
+
+def one_hot(codes: Tensor, sizes: Sequence[int]) -> Tensor:
+    """Codes as concatenated one-hot vectors (shape (rows, cells))."""
+    return torch.cat(
+        [functional.one_hot(column, size) for column, size in zip(codes.unbind(1), sizes, strict=True)], dim=1
+    ).float()
+
+
+class Discriminator(nn.Module):
+    """One-hot rows -> a score, higher for real. Plain layers, nothing that mixes rows."""
+
+    def __init__(self, cells: int, hidden: Sequence[int]) -> None:
+        super().__init__()
+        widths = [cells, *hidden]
+        self.body = nn.Sequential(
+            *(
+                layer
+                for before, after in pairwise(widths)
+                for layer in (nn.Linear(before, after), nn.LeakyReLU(0.2))
+            ),
+            nn.Linear(widths[-1], 1),
+        )
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Scores of rows of shape (..., cells)."""
+        scores: Tensor = self.body(rows).squeeze(-1)
+        return scores

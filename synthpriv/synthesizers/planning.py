@@ -1,0 +1,189 @@
+"""How one fit spends its budget: every constant of it is public, so a plan exists before a row is read.
+
+Shares. The row count, unless declared public, takes 2% of epsilon by itself: it is composed with the rest by
+basic composition, so that everything after may depend on it. The rest is one joint privacy loss of fixed
+events: the encoder's histograms take `encoding_share` of mu^2 (mu: the Gaussian mechanism that costs the same
+(epsilon, delta)), and the noise of DP-SGD is calibrated on what is left.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from synthpriv.encoding.table_encoder import round_noise_scales
+from synthpriv.errors import InfeasiblePlan
+from synthpriv.privacy.dpsgd_plan import DPSGDPlan
+from synthpriv.privacy.events import Counts, Event
+from synthpriv.schema import Schema
+
+COUNT_SHARE = 0.02
+ENCODING_SHARE = 0.1
+LARGEST_BATCH = 8192
+LARGEST_RATE = 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """What a synthesizer asks of its private training, before the budget is known."""
+
+    steps: int
+    epochs: int | None
+    batch_size: int | None
+    max_grad_norm: float
+    parameters: int
+    activations: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitPlan:
+    """The public constants of one fit.
+
+    count_epsilon: what the row count costs (0 if declared). encoding_scales: per round, the noise scale of
+    each column's histogram. training: None for a synthesizer that needs histograms only.
+    """
+
+    epsilon: float
+    delta: float
+    rows: int
+    count_epsilon: float
+    encoding_scales: tuple[Mapping[str, float], ...]
+    training: DPSGDPlan | None
+    memory_bytes: int
+
+    @property
+    def joint_epsilon(self) -> float:
+        """The epsilon left for histograms and training together."""
+        return self.epsilon - self.count_epsilon
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for printing."""
+        scales = [scale for level in self.encoding_scales for scale in level.values()]
+        plain: dict[str, Any] = {
+            "epsilon": self.epsilon,
+            "delta": self.delta,
+            "rows": self.rows,
+            "row_count_epsilon": self.count_epsilon,
+            "histograms": len(scales),
+            "histogram_noise_scale": {"smallest": min(scales), "largest": max(scales)},
+            "memory_mib": round(self.memory_bytes / 2**20),
+        }
+        if self.training is not None:
+            plain |= {
+                "noise_multiplier": self.training.noise_multiplier,
+                "max_grad_norm": self.training.max_grad_norm,
+                "sample_rate": self.training.sample_rate,
+                "steps": self.training.steps,
+                "expected_batch": self.training.expected_batch,
+            }
+        return plain
+
+
+def count_epsilon(epsilon: float, rows: int | None) -> float:
+    """What the row count costs: nothing if it is public, else a fixed share of epsilon."""
+    if rows is not None:
+        return 0.0
+    return math.inf if math.isinf(epsilon) else COUNT_SHARE * epsilon
+
+
+def make_plan(
+    schema: Schema,
+    *,
+    epsilon: float,
+    delta: float,
+    rows: int,
+    counted: bool,
+    training: TrainingSettings | None,
+) -> FitPlan:
+    """Split (epsilon, delta) over the stages of a fit on `rows` rows (public: declared, or already counted).
+
+    Raises InfeasiblePlan where the noise would drown the table, saying what would work.
+    """
+    from synthpriv.privacy.accounting import calibrate_noise_multiplier, gaussian_mu
+
+    spent = count_epsilon(epsilon, None if counted else rows)
+    constants = None if training is None else _training_constants(training, rows)
+    memory = _memory(schema, rows, training, constants)
+    if math.isinf(epsilon):
+        scales = [dict.fromkeys(level, 0.0) for level in round_noise_scales(schema, 1.0)]
+        plan = None if constants is None else DPSGDPlan(noise_multiplier=0.0, **constants)
+    else:
+        joint = epsilon - spent
+        share = 1.0 if training is None else ENCODING_SHARE
+        mu = gaussian_mu(joint, delta)
+        # a hair of room: discrete noise and grids of the accountant make the joint loss a little larger
+        scales = round_noise_scales(schema, mu * math.sqrt(share) * 0.995)
+        scales = [{k: v * schema.max_rows_per_unit for k, v in level.items()} for level in scales]
+        _require_signal(schema, epsilon, delta, rows, scales[0])
+        plan = None
+        if constants is not None:
+            sigma = calibrate_noise_multiplier(
+                encoding_events(schema, scales), constants["sample_rate"], constants["steps"], joint, delta
+            )
+            plan = DPSGDPlan(noise_multiplier=sigma, **constants)
+    return FitPlan(
+        epsilon=epsilon,
+        delta=delta,
+        rows=rows,
+        count_epsilon=spent,
+        encoding_scales=tuple(scales),
+        training=plan,
+        memory_bytes=memory,
+    )
+
+
+def encoding_events(schema: Schema, scales: list[dict[str, float]]) -> list[Event]:
+    """The histograms of every round as events: all that may run, needed or not."""
+    return [
+        Counts(noise_scale=scale, max_rows=schema.max_rows_per_unit)
+        for level in scales
+        for scale in level.values()
+    ]
+
+
+def _training_constants(training: TrainingSettings, rows: int) -> dict[str, Any]:
+    """Sampling rate, steps and divisor, from the public row count."""
+    batch = training.batch_size or min(LARGEST_BATCH, LARGEST_RATE * rows)
+    rate = min(1.0, batch / rows)
+    steps = training.steps if training.epochs is None else math.ceil(training.epochs / rate)
+    return {
+        "max_grad_norm": training.max_grad_norm,
+        "sample_rate": rate,
+        "steps": max(1, steps),
+        "expected_batch": rate * rows,
+    }
+
+
+def _memory(
+    schema: Schema, rows: int, training: TrainingSettings | None, constants: dict[str, Any] | None
+) -> int:
+    """A rough peak: two copies of the positions, codes, and four copies of a physical batch's activations."""
+    table = rows * len(schema.columns) * (8 + 8 + 2)
+    if training is None or constants is None:
+        return table
+    batch = min(constants["expected_batch"], 4096)
+    return int(table + 4 * 4 * batch * training.activations + 6 * 4 * training.parameters)
+
+
+def _require_signal(
+    schema: Schema, epsilon: float, delta: float, rows: int, scales: Mapping[str, float]
+) -> None:
+    """Refuse a plan whose typical histogram noise exceeds a quarter of the rows."""
+    from synthpriv.privacy.accounting import gaussian_mu
+
+    typical = sorted(scales.values())[len(scales) // 2]
+    if typical <= rows / 4:
+        return
+    needed_rows = math.ceil(4 * typical / 10) * 10
+    wanted = gaussian_mu(epsilon, delta) * 4 * typical / rows
+    workable = epsilon
+    while workable < 1000 and gaussian_mu(workable, delta) < wanted:
+        workable *= 1.25
+    remedy = f"epsilon {workable:.2g} or more" if workable < 100 else "no epsilon worth the name"
+    raise InfeasiblePlan(
+        f"the noise of a histogram must stay below a quarter of the {rows} rows, found a noise scale of "
+        f"{typical:.0f} at epsilon {epsilon:g}; what would work: {remedy} at this size, or {needed_rows:,} "
+        "rows or more at this epsilon."
+    )
