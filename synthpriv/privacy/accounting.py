@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Literal
 
 from synthpriv.errors import AccountingError, InfeasiblePlan
@@ -116,6 +116,7 @@ def calibrate_noise_multiplier(
     def with_training(multiplier: float) -> list[Event]:
         return [*rest, SampledGaussian(noise_multiplier=multiplier, sample_rate=sample_rate, steps=steps)]
 
+    @cache
     def excess(log_multiplier: float) -> float:
         events = with_training(math.exp(log_multiplier))
         joint = _joint_loss(events, "add_remove", _interval(events, "add_remove", _COARSE), delta)
@@ -329,29 +330,20 @@ def _first_guess(spent: Sequence[Event], sample_rate: float, steps: int, mu: flo
 
 
 def _decreasing_root(function: Callable[[float], float], start: float, stop: float) -> float:
-    """Where a decreasing function crosses 0, from the side where it is negative; infinite if above `stop`."""
+    """Where a decreasing function crosses 0, to 4e-4 and rounded up; infinite if that is above `stop`."""
+    from scipy.optimize import brentq
+
     low = high = start
-    low_value = high_value = function(start)
-    width = 0.05
-    while high_value > 0:
-        if high >= stop:
-            return math.inf
-        low, low_value = high, high_value
-        high = min(high + width, stop)
-        high_value, width = function(high), width * 2
-    while low_value <= 0:
-        if low < math.log(0.02):
-            return low
-        high, high_value = low, low_value
-        low -= width
-        low_value, width = function(low), width * 2
-    while high - low > 3e-4:
-        # A secant step, kept off the ends so that the bracket shrinks from both sides.
-        middle = low + (high - low) * low_value / (low_value - high_value)
-        middle = min(max(middle + 5e-5, low + 1e-4), high - 1e-4)
-        value = function(middle)
-        if value > 0:
-            low, low_value = middle, value
-        else:
-            high, high_value = middle, value
-    return high
+    value = function(start)
+    width = min(max(0.05, abs(value) / 2), 0.3)
+    if value > 0:
+        while function(high) > 0:
+            if high >= stop:
+                return math.inf
+            low, high, width = high, min(high + width, stop), width * 2
+    else:
+        while function(low) <= 0:
+            if low < math.log(0.02):
+                return low
+            low, high, width = low - width, low, width * 2
+    return float(brentq(function, low, high, xtol=2e-4, rtol=1e-9)) + 2e-4

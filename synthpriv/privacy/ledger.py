@@ -6,7 +6,7 @@ its events. Two rules make the total valid although later choices depend on earl
 1. Within a release, the JOINT privacy loss of all its events stays within its allowance. Its noise scales,
    rates and steps are fixed by public facts and by the outputs of EARLIER releases; its queries may adapt.
    That is adaptive composition of mechanisms dominated by fixed ones (Zhu, Dong and Wang, Optimal Accounting
-   of Differential Privacy via Characteristic Function, 2022, theorem 10). Parameters may also follow
+   of Differential Privacy via Characteristic Function, 2022). Parameters may also follow
    a Laplace count of the same release, whose epsilon is added plainly.
 2. Across releases, each one's first charge reserves its whole allowance, and allowances add up to at most the
    budget, in epsilon and in delta. Basic composition is a valid filter however allowances are chosen (Rogers,
@@ -52,25 +52,27 @@ class Ledger:
         self._memory_key = key
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], *, dataset: str, budget: Budget | None = None) -> Ledger:
+    def open(
+        cls, path: str | os.PathLike[str], *, dataset: str | None = None, budget: Budget | None = None
+    ) -> Ledger:
         """Open the ledger at `path`, or create it with `budget`.
 
-        Raises LedgerError if it belongs to another dataset, was opened with another budget (None accepts the
-        one it has), is damaged, or is new and no budget is given.
+        Raises LedgerError if it belongs to another dataset, was opened with another budget (None accepts
+        what it has, of either), is damaged, or is new and one of them is not given.
         """
         path = Path(path)
-        if budget is None and not path.exists():
-            raise LedgerError(f"a new ledger needs a budget, found none for {path}. Pass budget=Budget(...).")
+        if not path.exists() and (budget is None or dataset is None):
+            raise LedgerError(f"a new ledger needs a dataset name and a budget, found no {path}. Pass both.")
         if not path.parent.is_dir():
             raise LedgerError(f"the ledger's folder must exist, found no {path.parent}. Create it first.")
         ledger = cls(Chain(path))
         with ledger._chain.transaction() as transaction:
             if not transaction.entries:
-                if budget is None:
-                    raise LedgerError(f"{path} must be a ledger, found it empty. Pass budget=Budget(...).")
+                if budget is None or dataset is None:
+                    raise LedgerError(f"{path} must be a ledger, found it empty. Pass dataset and budget.")
                 transaction.append(_header(dataset, budget))
             statement = Statement(transaction.entries)
-        if statement.dataset != dataset:
+        if dataset is not None and statement.dataset != dataset:
             raise LedgerError(
                 f"{path} must be the ledger of {dataset!r}, found that of {statement.dataset!r}. "
                 "Open this dataset's own ledger."

@@ -1,0 +1,125 @@
+"""Noise sources: no seed, no copy, no stream shared between processes, and a marked override for tests."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import os
+import pickle
+import threading
+import warnings
+
+import numpy as np
+import pytest
+
+from synthpriv.errors import ConfigurationError
+from synthpriv.privacy import randomness
+from synthpriv.privacy.randomness import NoiseSource, is_private, override, replay, system_source
+
+
+class Silence:
+    """A replay source without any noise."""
+
+    def gaussian(self, shape: randomness.Shape, scale: float, dtype: str = "float64") -> np.ndarray:
+        return np.zeros(shape, dtype=dtype)
+
+    def bernoulli_rows(self, rows: int, rate: float) -> np.ndarray:
+        return np.arange(rows)
+
+    def discrete_gaussian(self, shape: randomness.Shape, scale: float) -> np.ndarray:
+        return np.zeros(shape, dtype=np.int64)
+
+    def discrete_laplace(self, scale: float) -> int:
+        return 0
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("shape", [(), 0, 7, (3, 4)])
+def test_gaussian_shape_and_type(shape: randomness.Shape, dtype: str) -> None:
+    drawn = NoiseSource().gaussian(shape, 2.0, dtype)  # type: ignore[arg-type]
+    assert drawn.shape == np.zeros(shape).shape
+    assert drawn.dtype == dtype
+
+
+def test_no_seed_anywhere() -> None:
+    assert list(inspect.signature(NoiseSource).parameters) == []
+    assert list(inspect.signature(system_source).parameters) == []
+
+
+def test_two_runs_under_one_user_seed_differ() -> None:
+    np.random.seed(1)  # noqa: NPY002
+    first = system_source().gaussian(10, 1.0)
+    np.random.seed(1)  # noqa: NPY002
+    assert not np.any(first == system_source().gaussian(10, 1.0))
+
+
+def test_cannot_be_copied_or_pickled() -> None:
+    source = NoiseSource()
+    for attempt in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="NoiseSource"):
+            attempt(source)
+
+
+def test_forked_child_has_its_own_stream() -> None:
+    source = NoiseSource()
+    source.gaussian(3, 1.0)
+    reading, writing = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        os.write(writing, source.gaussian(8, 1.0).tobytes())
+        os._exit(0)
+    os.waitpid(child, 0)
+    theirs = np.frombuffer(os.read(reading, 64))
+    os.close(reading)
+    os.close(writing)
+    assert not np.any(theirs == source.gaussian(8, 1.0))
+
+
+def test_rows_are_ascending_and_extreme_rates_hold() -> None:
+    source = NoiseSource()
+    rows = source.bernoulli_rows(10_000, 0.3)
+    assert np.all(np.diff(rows) > 0)
+    assert rows.min() >= 0
+    assert rows.max() < 10_000
+    assert source.bernoulli_rows(100, 0.0).size == 0
+    assert source.bernoulli_rows(0, 0.5).size == 0
+    assert np.array_equal(source.bernoulli_rows(100, 1.0), np.arange(100))
+
+
+def test_permutation() -> None:
+    assert np.array_equal(np.sort(NoiseSource().permutation(50)), np.arange(50))
+
+
+@pytest.mark.parametrize("scale", [-1.0, float("nan"), float("inf")])
+def test_bad_scale_raises(scale: float) -> None:
+    with pytest.raises(ConfigurationError, match="scale"):
+        NoiseSource().gaussian(3, scale)
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.1, float("nan")])
+def test_bad_rate_raises(rate: float) -> None:
+    with pytest.raises(ConfigurationError, match="rate"):
+        NoiseSource().bernoulli_rows(3, rate)
+
+
+def test_replay_is_marked_and_ends() -> None:
+    silence = Silence()
+    assert is_private()
+    assert override() is None
+    with replay(silence):
+        assert not is_private()
+        assert override() is silence
+        assert system_source() is silence
+    assert is_private()
+    assert isinstance(system_source(), NoiseSource)
+
+
+def test_replay_does_not_reach_other_threads() -> None:
+    found = []
+    with replay(Silence()):
+        thread = threading.Thread(target=lambda: found.append(is_private()))
+        thread.start()
+        thread.join()
+    assert found == [True]
