@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from decimal import Decimal
+from numbers import Real
 from typing import Any, Literal
 
 from synthpriv.errors import SchemaError
@@ -13,6 +15,7 @@ from synthpriv.errors import SchemaError
 Category = str | int | float
 Resolution = Literal["s", "min", "h", "D"]
 SECONDS: dict[str, int] = {"s": 1, "min": 60, "h": 3600, "D": 86400}
+EXACT = 2**53  # the largest whole number up to which a double holds every whole number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +28,11 @@ class Column:
 
     nullable: bool = False
     confirmed: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the flags: a text such as 'no' must not count as true."""
+        _check_flag(self.nullable, "nullable")
+        _check_flag(self.confirmed, "confirmed")
 
     @property
     def size(self) -> int:
@@ -45,19 +53,31 @@ class Categorical(Column):
 
     def __post_init__(self) -> None:
         """Freeze and check the list."""
-        if isinstance(self.categories, str):
-            raise SchemaError(f"categories must be a list of values, found the string {self.categories!r}.")
+        super().__post_init__()
+        if not isinstance(self.categories, list | tuple):
+            raise SchemaError(
+                f"categories must be a list of values in fixed order, found {self.categories!r}."
+            )
         values = tuple(_plain(value) for value in self.categories)
         object.__setattr__(self, "categories", values)
         if not values:
             raise SchemaError("categories must name at least one value, found an empty list.")
-        if len({str(value) for value in values}) != len(values):
-            twice = next(v for v in values if [str(w) for w in values].count(str(v)) > 1)
-            raise SchemaError(f"categories must differ from each other, found {twice!r} twice; remove one.")
         if len({isinstance(value, str) for value in values}) > 1:
             raise SchemaError("categories must be all strings or all numbers, found both; quote the numbers.")
-        if any(isinstance(value, float) and not math.isfinite(value) for value in values):
-            raise SchemaError("categories must be finite, found NaN or infinity; declare nullable instead.")
+        if any(not isinstance(value, str) and not abs(value) <= EXACT for value in values):
+            raise SchemaError(
+                "categories must be strings or numbers within +-2**53, found a larger number, NaN or "
+                "infinity; quote it, or declare nullable instead."
+            )
+        labels = [canonical(value) for value in values]
+        if len(set(labels)) != len(labels):
+            twice = next(label for label in labels if labels.count(label) > 1)
+            raise SchemaError(f"categories must differ from each other, found {twice!r} twice; remove one.")
+        if self.nullable and "" in labels:
+            raise SchemaError(
+                "categories of a nullable column must not hold the empty string, found one; files write "
+                "missing like that: remove the category or nullable."
+            )
 
     @property
     def size(self) -> int:
@@ -91,15 +111,14 @@ class Integer(Column):
 
     def __post_init__(self) -> None:
         """Check the bounds."""
+        super().__post_init__()
         for name in ("lower", "upper"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or int(value) != value:
-                raise SchemaError(f"{name} of an integer column must be a whole number, found {value!r}.")
-            object.__setattr__(self, name, int(value))
+            object.__setattr__(self, name, _whole(getattr(self, name), f"{name} of an integer column"))
         _check_order(self.lower, self.upper, "lower", "upper")
-        if max(abs(self.lower), abs(self.upper)) > 2**53:
+        if max(abs(self.lower), abs(self.upper)) > EXACT:
             raise SchemaError(
-                "bounds of an integer column must lie within +-2**53; declare an Identifier instead."
+                f"bounds of an integer column must lie within +-2**53, found {self.lower} and {self.upper}; "
+                "declare an Identifier instead."
             )
 
     @property
@@ -123,18 +142,17 @@ class Float(Column):
 
     def __post_init__(self) -> None:
         """Check the bounds and the decimals."""
-        object.__setattr__(self, "lower", float(self.lower))
-        object.__setattr__(self, "upper", float(self.upper))
-        if not (math.isfinite(self.lower) and math.isfinite(self.upper)):
-            raise SchemaError(
-                f"bounds of a float column must be finite, found {self.lower} and {self.upper}."
-            )
+        super().__post_init__()
+        for name in ("lower", "upper"):
+            object.__setattr__(self, name, _finite(getattr(self, name), f"{name} of a float column"))
         _check_order(self.lower, self.upper, "lower", "upper")
-        if isinstance(self.decimals, bool) or not 0 <= self.decimals <= 15:
+        object.__setattr__(self, "decimals", _whole(self.decimals, "decimals"))
+        if not 0 <= self.decimals <= 15:
             raise SchemaError(f"decimals must lie in 0..15, found {self.decimals!r}.")
-        if max(abs(self.lower), abs(self.upper)) * 10.0**self.decimals > 2**53:
+        if max(abs(self.lower), abs(self.upper)) * 10.0**self.decimals > EXACT / 8:
             raise SchemaError(
-                "bounds and decimals together exceed what a double can hold; lower the decimals."
+                "bounds and decimals together must not exceed what a double can hold, 2**50 steps, "
+                f"found {self.lower} to {self.upper} with {self.decimals} decimals; lower the decimals."
             )
 
     @property
@@ -148,6 +166,9 @@ class Float(Column):
 class DateTime(Column):
     """A moment between two public moments, counted in steps of `resolution` (s, min, h or D) from `start`.
 
+    Moments carry no time zone; cells that do are converted to UTC. `start` lies on a whole step. Text is
+    read as ISO 8601, year/month/day, month/day/year (with slashes) or day.month.year (with dots).
+
     >>> DateTime(start="2020-01-01", end="2020-12-31", resolution="D").size
     366
     """
@@ -159,16 +180,22 @@ class DateTime(Column):
 
     def __post_init__(self) -> None:
         """Read the moments and check their order."""
+        super().__post_init__()
         object.__setattr__(self, "start", _moment(self.start, "start"))
         object.__setattr__(self, "end", _moment(self.end, "end"))
         if self.resolution not in SECONDS:
             raise SchemaError(f"resolution must be one of {', '.join(SECONDS)}, found {self.resolution!r}.")
         _check_order(self.start, self.end, "start", "end")
+        if (self.start - datetime.min) % timedelta(seconds=SECONDS[self.resolution]):
+            raise SchemaError(
+                f"start must lie on a whole step of the resolution {self.resolution!r}, found {self.start}; "
+                "move it to the step before."
+            )
 
     @property
     def size(self) -> int:
         """The number of moments at that resolution."""
-        return int((self.end - self.start).total_seconds() // SECONDS[self.resolution]) + 1
+        return (self.end - self.start) // timedelta(seconds=SECONDS[self.resolution]) + 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,9 +211,11 @@ class Identifier(Column):
 
     def __post_init__(self) -> None:
         """Check that the pattern is a regular expression."""
+        super().__post_init__()
+        _check_flag(self.unique, "unique")
         try:
             re.compile(self.pattern)
-        except re.error as error:
+        except (re.error, TypeError) as error:
             raise SchemaError(
                 f"pattern must be a regular expression, found {self.pattern!r} ({error})."
             ) from None
@@ -208,12 +237,47 @@ KINDS: dict[str, type[AnyColumn]] = {
 }
 
 
+def canonical(value: Any) -> str:
+    """One text per value however a reader typed it: 1, 1.0 and Decimal("1.00") are all '1'.
+
+    >>> [canonical(value) for value in (1, 1.0, Decimal("1.50"), True, "01")]
+    ['1', '1', '1.5', 'True', '01']
+    """
+    if isinstance(value, Decimal):
+        value = math.nan if value.is_nan() else float(value)
+    elif hasattr(value, "dtype"):  # a numpy scalar; the text of a float32 is its shortest decimal
+        kind = value.dtype.kind
+        value = float(str(value)) if kind == "f" else value.item() if kind in "iub" else str(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value)
+
+
 def _plain(value: Any) -> Any:
     """A numpy scalar as a Python value; booleans as text, because TOML and CSV write them differently."""
     value = value.item() if hasattr(value, "item") else value
     if not isinstance(value, str | int | float):
         raise SchemaError(f"categories must be strings or numbers, found {value!r}.")
     return str(value) if isinstance(value, bool) else value
+
+
+def _check_flag(value: Any, name: str) -> None:
+    if not isinstance(value, bool):
+        raise SchemaError(f"{name} must be true or false, found {value!r}; write it without quotes.")
+
+
+def _finite(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+        raise SchemaError(f"{name} must be a finite number, found {value!r}.")
+    return float(value)
+
+
+def _whole(value: Any, name: str) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if not (number := _finite(value, name)).is_integer():
+        raise SchemaError(f"{name} must be a whole number, found {value!r}.")
+    return int(number)
 
 
 def _moment(value: Any, name: str) -> datetime:

@@ -16,7 +16,7 @@ from synthpriv.errors import SchemaError, nearest
 from synthpriv.schema.columns import KINDS, AnyColumn, Column, Identifier
 
 if TYPE_CHECKING:
-    pass
+    import pandas as pd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +40,10 @@ class Schema:
     def __post_init__(self) -> None:
         """Check names, unit and targets."""
         object.__setattr__(self, "columns", dict(self.columns))
-        targets = (self.targets,) if isinstance(self.targets, str) else tuple(self.targets)
-        object.__setattr__(self, "targets", targets)
+        targets = (self.targets,) if isinstance(self.targets, str) else self.targets
+        if not isinstance(targets, list | tuple):
+            raise SchemaError(f"targets must be a list of column names, found {targets!r}.")
+        object.__setattr__(self, "targets", tuple(targets))
         if not self.columns:
             raise SchemaError("a schema must declare at least one column, found none.")
         for name, column in self.columns.items():
@@ -56,12 +58,18 @@ class Schema:
             if name not in self.columns:
                 raise SchemaError(
                     f"{name!r} is named as target or privacy_unit but is no column. "
-                    f"{nearest(name, self.columns)}"
+                    f"{nearest(str(name), self.columns)}"
+                )
+        for name in targets:
+            if isinstance(self.columns[name], Identifier):
+                raise SchemaError(
+                    f"target {name!r} must not be an identifier, which is never learnt; remove it."
                 )
         if self.privacy_unit and not isinstance(self.columns[self.privacy_unit], Identifier):
             raise SchemaError(f"privacy_unit {self.privacy_unit!r} must be an identifier column.")
-        if isinstance(self.max_rows_per_unit, bool) or self.max_rows_per_unit < 1:
-            raise SchemaError(f"max_rows_per_unit must be at least 1, found {self.max_rows_per_unit!r}.")
+        rows = self.max_rows_per_unit
+        if isinstance(rows, bool) or not isinstance(rows, int) or rows < 1:
+            raise SchemaError(f"max_rows_per_unit must be a whole number of at least 1, found {rows!r}.")
         if all(isinstance(column, Identifier) for column in self.columns.values()):
             raise SchemaError(
                 "a schema must declare at least one column that is not an identifier, found none."
@@ -84,6 +92,7 @@ class Schema:
             head["targets"] = list(self.targets)
         if self.privacy_unit:
             head["privacy_unit"] = self.privacy_unit
+        if self.privacy_unit or self.max_rows_per_unit != 1:
             head["max_rows_per_unit"] = self.max_rows_per_unit
         return {**head, "columns": {name: _column_to_dict(column) for name, column in self.columns.items()}}
 
@@ -96,7 +105,19 @@ class Schema:
         if not isinstance(declared, Mapping):
             raise SchemaError("a schema must have a table [columns.NAME] per column, found none.")
         columns = {name: _column_from_dict(name, table) for name, table in declared.items()}
-        return cls(**{**{key: data[key] for key in data}, "columns": columns})
+        return cls(**{**data, "columns": columns})
+
+    @classmethod
+    def draft(cls, frame: pd.DataFrame) -> Schema:
+        """Propose a schema by looking at the data: PRIVATE until a person confirms every column.
+
+        Every column is marked confirmed=False; replace what was looked up by public knowledge. Raises
+        SchemaError where the frame has no rows or unusable column names.
+        """
+        from synthpriv.schema.drafting import draft_columns
+
+        columns, targets = draft_columns(frame)
+        return cls(columns=columns, targets=targets)
 
     @classmethod
     def read(cls, path: str | Path) -> Schema:
@@ -147,7 +168,7 @@ def _column_from_dict(name: str, table: Any) -> AnyColumn:
         raise SchemaError(f"column {name!r} ({kind}) must declare {' and '.join(lacking)}.")
     try:
         return cls(**table)
-    except (SchemaError, TypeError, ValueError) as error:
+    except (SchemaError, TypeError, ValueError, OverflowError) as error:
         raise SchemaError(f"column {name!r}: {error}") from None
 
 

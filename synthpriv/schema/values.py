@@ -1,9 +1,10 @@
-"""Values <-> positions in a column's declared domain: the one place where raw cells are parsed.
+"""Values <-> positions in a column's declared domain: the public rule that maps every raw cell.
 
 A position is a whole number in 0..column.size-1 (the k-th category, integer, decimal step or moment), or
 MISSING. A cell outside the domain is mapped by a public rule and never dropped: numbers and moments are
 clipped to the nearest bound; what cannot be read, an unknown category, and a missing value where none is
-declared become missing if the column is nullable, else the first value of the domain.
+declared become missing if the column is nullable, else the first value of the domain. The position of a
+cell depends on that cell alone, never on the rows around it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from synthpriv.schema.cells import cell_texts, distinct_cells, read_moments, read_number, read_numbers
 from synthpriv.schema.columns import (
     SECONDS,
     AnyColumn,
@@ -23,14 +25,16 @@ from synthpriv.schema.columns import (
     Float,
     Identifier,
     Integer,
+    canonical,
 )
 
 MISSING = -1
 _OUTSIDE = -2
-TRUE_WORDS = frozenset({"true", "t", "yes", "y", "1"})
-FALSE_WORDS = frozenset({"false", "f", "no", "n", "0"})
+TRUE_WORDS = frozenset({"true", "t", "yes", "y", "1", "1.0"})
+FALSE_WORDS = frozenset({"false", "f", "no", "n", "0", "0.0"})
 
 Positions = npt.NDArray[np.int64]
+_Found = tuple[Positions, npt.NDArray[np.bool_]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,28 +51,22 @@ def place(cells: pd.Series, column: AnyColumn) -> Placed:
     >>> place(pd.Series([17, 200, None]), Integer(lower=17, upper=90)).positions.tolist()
     [0, 73, 0]
     """
-    codes, distinct = pd.factorize(cells)
-    values = pd.Series(distinct)
-    missing = np.array(values.isna(), dtype=bool)
+    codes, values = distinct_cells(cells)
     if isinstance(column, Categorical):
-        found = _place_categories(values, column)
+        found, clipped = _place_categories(cell_texts(values), column)
     elif isinstance(column, Boolean):
-        found = _place_words(values)
+        found, clipped = _place_words(cell_texts(values))
     elif isinstance(column, Integer | Float):
-        found = _place_numbers(values, column)
+        found, clipped = _place_numbers(read_numbers(values), column)
     elif isinstance(column, DateTime):
-        found = _place_moments(values, column)
+        found, clipped = _place_moments(read_moments(values), column)
     else:
         raise TypeError(f"an {type(column).__name__} column has no positions")
-    raw, clipped = found
-    if not isinstance(column, Categorical):
-        missing |= (values.astype(str).str.strip() == "").to_numpy(dtype=bool)
-    elif "" not in column.categories:
-        missing |= (values.astype(str) == "").to_numpy(dtype=bool)
-    raw = np.where(missing, MISSING, raw)
-    lookup = np.append(raw, MISSING)
-    positions = lookup[codes]
-    outside = np.append(clipped & ~missing, False)[codes] | (positions == _OUTSIDE)
+    if isinstance(values, list):
+        blank = np.array([not text or text.isspace() for text in values], dtype=bool)
+        found = np.where(blank & (found == _OUTSIDE), MISSING, found)
+    positions = np.append(found, MISSING)[codes]
+    outside = np.append(clipped, False)[codes] | (positions == _OUTSIDE)
     if not column.nullable:
         outside |= positions == MISSING
     fallback = MISSING if column.nullable else 0
@@ -94,11 +92,9 @@ def restore(positions: Positions, column: AnyColumn, name: str) -> pd.Series:
     elif isinstance(column, Integer):
         series = pd.Series(at + column.lower, dtype="Int64" if column.nullable else "int64", name=name)
     elif isinstance(column, Float):
-        steps = at + round(column.lower * 10**column.decimals)
-        numbers = np.clip(
-            np.round(steps / 10.0**column.decimals, column.decimals), column.lower, column.upper
-        )
-        series = pd.Series(numbers, dtype="float64", name=name)
+        scale = 10.0**column.decimals
+        numbers = (at + int(np.rint(column.lower * scale))) / scale
+        series = pd.Series(np.clip(numbers, column.lower, column.upper), dtype="float64", name=name)
     elif isinstance(column, DateTime):
         start = np.datetime64(column.start, "s")
         series = pd.Series(start + (at * SECONDS[column.resolution]).astype("timedelta64[s]"), name=name)
@@ -107,52 +103,47 @@ def restore(positions: Positions, column: AnyColumn, name: str) -> pd.Series:
     return series.mask(missing) if missing.any() else series
 
 
-_Found = tuple[Positions, npt.NDArray[np.bool_]]
+def _place_categories(texts: list[str], column: Categorical) -> _Found:
+    """By the same text, else the same text without the spaces around it, else the same number."""
+    exact = {canonical(category): k for k, category in enumerate(column.categories)}
+    numbers: dict[float, int] = {}
+    for label, k in exact.items():
+        numbers.setdefault(read_number(label), k)
+    numbers = {number: k for number, k in numbers.items() if np.isfinite(number)}
+
+    def find(text: str) -> int:
+        if (stripped := text.strip()) in exact:
+            return exact[stripped]
+        return numbers.get(read_number(stripped), _OUTSIDE) if numbers else _OUTSIDE
+
+    found = [exact[text] if text in exact else find(text) for text in texts]
+    return np.array(found, dtype=np.int64), np.zeros(len(texts), dtype=bool)
 
 
-def _place_categories(values: pd.Series, column: Categorical) -> _Found:
-    index = pd.Index([_canonical(category) for category in column.categories])
-    found = index.get_indexer(pd.Index([_canonical(value) for value in values], dtype=index.dtype))
-    return np.where(found < 0, _OUTSIDE, found).astype(np.int64), np.zeros(len(values), dtype=bool)
-
-
-def _canonical(value: object) -> str:
-    """One text per category however a reader typed it: 1, 1.0 and '1' are the same category."""
-    if isinstance(value, float | np.floating) and float(value).is_integer():
-        return str(int(value))
-    return str(value)
-
-
-def _place_words(values: pd.Series) -> _Found:
-    words = [_canonical(value).strip().lower() for value in values]
+def _place_words(texts: list[str]) -> _Found:
+    words = [text.strip().lower() for text in texts]
     found = [1 if w in TRUE_WORDS else 0 if w in FALSE_WORDS else _OUTSIDE for w in words]
-    return np.array(found, dtype=np.int64), np.zeros(len(values), dtype=bool)
+    return np.array(found, dtype=np.int64), np.zeros(len(words), dtype=bool)
 
 
-def _place_numbers(values: pd.Series, column: Integer | Float) -> _Found:
-    numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+def _place_numbers(numbers: npt.NDArray[np.float64], column: Integer | Float) -> _Found:
     unread = np.isnan(numbers)
-    scale = 10.0**column.decimals if isinstance(column, Float) else 1.0
     inside = np.clip(np.where(unread, column.lower, numbers), column.lower, column.upper)
-    steps = np.rint(inside * scale) - np.rint(column.lower * scale)
-    tolerance = 0.0 if isinstance(column, Float) else 1e-9
-    fractional = np.abs(inside * scale - np.rint(inside * scale)) > tolerance
-    mapped = (numbers != inside) | (fractional if isinstance(column, Integer) else False)
-    return np.where(unread, _OUTSIDE, steps).astype(np.int64), mapped & ~unread
+    scale = 10.0**column.decimals if isinstance(column, Float) else 1.0
+    steps = np.rint(inside * scale).astype(np.int64) - int(np.rint(column.lower * scale))
+    mapped = numbers != inside
+    if isinstance(column, Integer):
+        mapped |= np.abs(inside - np.rint(inside)) > 1e-9
+    return np.where(unread, _OUTSIDE, steps), mapped & ~unread
 
 
-def _place_moments(values: pd.Series, column: DateTime) -> _Found:
-    if pd.api.types.is_numeric_dtype(values.dtype):
-        values = values.astype(str)
-    moments = pd.to_datetime(values, errors="coerce", format="mixed", utc=True).dt.tz_localize(None)
-    unread = moments.isna().to_numpy(dtype=bool)
-    start, end = pd.Timestamp(column.start), pd.Timestamp(column.end)
-    inside = moments.fillna(start)
-    inside = inside.mask(inside < start, start).mask(inside > end, end)
-    seconds = (inside - start).dt.total_seconds().to_numpy(dtype=np.float64)
-    steps = np.minimum(seconds // SECONDS[column.resolution], column.size - 1)
-    mapped = (inside != moments).to_numpy(dtype=bool)
-    return np.where(unread, _OUTSIDE, steps).astype(np.int64), mapped & ~unread
+def _place_moments(moments: npt.NDArray[np.datetime64], column: DateTime) -> _Found:
+    unread = np.isnat(moments)
+    start = np.datetime64(column.start, "s")
+    seconds = np.where(unread, start, moments).astype(np.int64) - start.astype(np.int64)
+    steps = seconds // SECONDS[column.resolution]
+    inside = np.clip(steps, 0, column.size - 1)
+    return np.where(unread, _OUTSIDE, inside), (steps != inside) & ~unread
 
 
 def identifiers(count: int, column: Identifier, name: str, seed: int | None = None) -> pd.Series:
