@@ -1,0 +1,111 @@
+"""How strongly each pair of columns is associated, as one matrix for columns of all kinds."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from synthpriv.evaluation.cells import Array, Cells, is_numeric
+from synthpriv.schema.values import MISSING
+
+Floats = npt.NDArray[np.float64]
+
+
+def association_matrix(cells: Cells) -> Floats:
+    """(columns, columns), symmetric with a diagonal of ones; 0 where a column is constant.
+
+    Pearson's correlation (-1..1) between two numeric columns, Cramer's V (0..1) between two lists, the
+    correlation ratio (0..1) between one of each. A missing number leaves its row out of the pair; missing
+    and unknown categories are categories of their own.
+    """
+    numeric = np.array([is_numeric(column) for column in cells.columns])
+    matrix = np.eye(len(cells.names))
+    at_numbers, at_lists = np.flatnonzero(numeric), np.flatnonzero(~numeric)
+    present = (cells.positions[:, at_numbers] != MISSING).astype(np.float64)
+    numbers = _centred(cells.positions[:, at_numbers], present)
+    codes = [_compact(cells, int(at)) for at in at_lists]
+    matrix[np.ix_(at_numbers, at_numbers)] = pearson(numbers, present)
+    for first, (at, code) in enumerate(zip(at_lists, codes, strict=True)):
+        for other, other_code in zip(at_lists[:first], codes[:first], strict=True):
+            matrix[at, other] = matrix[other, at] = cramers_v(code, other_code)
+        for column, number in enumerate(at_numbers):
+            rows = present[:, column] > 0
+            inside = slice(None) if rows.all() else rows
+            ratio = correlation_ratio(code[inside], numbers[inside, column])
+            matrix[at, number] = matrix[number, at] = ratio
+    return matrix
+
+
+def pearson(numbers: Array, present: Array) -> Floats:
+    """Pearson's correlation of every pair of columns over the rows where both are present.
+
+    numbers: (rows, columns), 0 where absent; present: the same shape, 1 or 0.
+    """
+    count = np.maximum(present.T @ present, 1.0)
+    sums = numbers.T @ present
+    squares = (numbers**2).T @ present
+    covariance = numbers.T @ numbers - sums * sums.T / count
+    variance = squares - sums**2 / count
+    variance[variance <= 1e-12 * np.maximum(squares, 1e-300)] = 0.0
+    spread = np.sqrt(variance * variance.T)
+    correlation = np.divide(covariance, spread, out=np.zeros_like(covariance), where=spread > 0)
+    correlation = np.clip(correlation, -1.0, 1.0)
+    np.fill_diagonal(correlation, 1.0)
+    return np.asarray(correlation)
+
+
+def cramers_v(first: Array, second: Array) -> float:
+    """Cramer's V of two columns of codes, each in 0..count-1 with every code in use (no bias correction)."""
+    rows, columns = int(first.max(initial=0)) + 1, int(second.max(initial=0)) + 1
+    if min(rows, columns) < 2:
+        return 0.0
+    # sum of squared standardised counts over the cells that occur: chi2 / n = sum(n_ij^2 / (n_i n_j)) - 1
+    cells, counts = _count_pairs(first, second, columns)
+    totals = np.bincount(first)[cells // columns] * np.bincount(second)[cells % columns].astype(np.float64)
+    return float(np.sqrt(max(np.sum(counts**2 / totals) - 1, 0.0) / (min(rows, columns) - 1)))
+
+
+def correlation_ratio(codes: Array, numbers: Array) -> float:
+    """The share of spread in `numbers` that the groups `codes` explain, as a root (Pearson 1905): 0..1."""
+    if not len(codes):
+        return 0.0
+    counts = np.bincount(codes)
+    means = np.bincount(codes, weights=numbers) / np.maximum(counts, 1)
+    centre = numbers.mean()
+    total = float(np.sum((numbers - centre) ** 2))
+    if total <= 1e-12 * max(float(np.sum(numbers**2)), 1e-300):
+        return 0.0
+    return float(np.sqrt(min(np.sum(counts * (means - centre) ** 2) / total, 1.0)))
+
+
+def mean_difference(first: Array, second: Array) -> float:
+    """The mean absolute difference of two association matrices over their pairs of columns."""
+    upper = np.triu_indices(len(first), k=1)
+    return float(np.abs(first - second)[upper].mean()) if len(upper[0]) else 0.0
+
+
+def _centred(positions: Array, present: Array) -> Floats:
+    """Positions around their mean, in units of their spread, 0 where absent."""
+    count = np.maximum(present.sum(axis=0), 1.0)
+    values = np.where(present > 0, positions, 0).astype(np.float64)
+    centred = (values - values.sum(axis=0) / count) * present
+    spread = np.sqrt((centred**2).sum(axis=0) / count)
+    return np.asarray(centred / np.where(spread > 0, spread, 1.0))
+
+
+def _compact(cells: Cells, at: int) -> Array:
+    """A list's codes, renumbered so that every code occurs; unknown and missing have their own."""
+    codes = np.where(cells.outside[:, at], -2, cells.positions[:, at])
+    counts = np.bincount(codes + 2)
+    return np.asarray((np.cumsum(counts > 0) - 1)[codes + 2])
+
+
+def _count_pairs(first: Array, second: Array, columns: int) -> tuple[Array, Floats]:
+    """The joint codes that occur and how often each does."""
+    joint = first * columns + second
+    if (int(first.max()) + 1) * columns > max(4 * len(joint), 10_000):
+        occurring, counts = np.unique(joint, return_counts=True)
+        return occurring, counts.astype(np.float64)
+    table = np.bincount(joint)
+    occurring = np.flatnonzero(table)
+    return occurring, table[occurring].astype(np.float64)

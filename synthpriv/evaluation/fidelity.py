@@ -1,0 +1,273 @@
+"""How far the synthetic table's columns, pairs and associations are from the real holdout's."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import rel_entr
+
+from synthpriv.evaluation.associations import association_matrix, mean_difference
+from synthpriv.evaluation.cells import Array, Cells, Tables, is_numeric
+from synthpriv.evaluation.comparisons import ColumnComparison, PairComparison
+from synthpriv.evaluation.estimate import Estimate
+from synthpriv.schema import AnyColumn
+from synthpriv.schema.values import MISSING, restore
+
+Floats = npt.NDArray[np.float64]
+QUANTILE_BINS = 20
+ASSOCIATION_RESAMPLES = 20
+ASSOCIATION_ROWS = 50_000
+WORST_PAIRS = 10
+BINS = (
+    f"Bins: {QUANTILE_BINS} quantiles of the holdout for numbers and moments (equal edges merged), the "
+    f"declared categories for lists, one bin for missing and one for undeclared values."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bins:
+    """One column's bins: `edges` are the first position of each bin but the first (None: one bin a value).
+
+    The last two of `labels` are the bins of undeclared and of missing values.
+    """
+
+    edges: Array | None
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Marginals:
+    """Total variation of many marginals: the mean with its standard error, and each marginal's own."""
+
+    mean: float
+    error: float
+    each: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fidelity:
+    """What `judge_fidelity` found."""
+
+    estimates: dict[str, Estimate]
+    columns: tuple[ColumnComparison, ...]
+    worst_pairs: tuple[PairComparison, ...]
+    association_real: Floats
+    association_synthetic: Floats
+
+
+def judge_fidelity(tables: Tables, seed: int) -> Fidelity:
+    """Compare the synthetic table with the holdout; train and independent columns give the controls."""
+    holdout, contenders = tables.holdout, tables.contenders(seed)
+    bins = holdout_bins(holdout)
+    sizes = [len(one.labels) for one in bins]
+    real = bin_codes(holdout, bins)
+    coded = {name: bin_codes(table, bins) for name, table in contenders.items()}
+    ones = [(at,) for at in range(len(bins))]
+    pairs = list(itertools.combinations(range(len(bins)), 2))
+    estimates = {}
+    measured = {}
+    for name, groups, words in (
+        ("fidelity.tvd1", ones, "single columns"),
+        ("fidelity.tvd2", pairs, "pairs of columns"),
+    ):
+        found = {other: total_variations(codes, real, sizes, groups) for other, codes in coded.items()}
+        measured[name] = found["synthetic"]
+        estimates[name] = _distance_estimate(found, words)
+    estimates["fidelity.association"], matrices = _association(contenders, holdout, seed)
+    ranked = sorted(zip(measured["fidelity.tvd2"].each, pairs, strict=True), reverse=True)[:WORST_PAIRS]
+    return Fidelity(
+        estimates=estimates,
+        columns=compare_columns(holdout, tables.synthetic, bins),
+        worst_pairs=tuple(
+            PairComparison(first=holdout.names[a], second=holdout.names[b], total_variation=value)
+            for value, (a, b) in ranked
+        ),
+        association_real=matrices[0],
+        association_synthetic=matrices[1],
+    )
+
+
+def holdout_bins(holdout: Cells) -> tuple[Bins, ...]:
+    """The bins of every column, from the declared categories or the holdout's quantiles."""
+    return tuple(
+        _bins(column, holdout.positions[:, at][~holdout.outside[:, at]])
+        for at, column in enumerate(holdout.columns)
+    )
+
+
+def _bins(column: AnyColumn, positions: Array) -> Bins:
+    special = ("undeclared", "missing")
+    if not is_numeric(column):
+        labels = restore(np.arange(column.size), column, "").astype(str).tolist()
+        return Bins(edges=None, labels=(*labels, *special))
+    present = positions[positions != MISSING]
+    levels = np.arange(1, QUANTILE_BINS) / QUANTILE_BINS
+    edges = (
+        np.unique(np.quantile(present, levels, method="higher")) if len(present) else np.array([], np.int64)
+    )
+    edges = edges[edges > 0].astype(np.int64)
+    firsts = restore(np.append(0, edges), column, "").astype(str)
+    lasts = restore(np.append(edges - 1, column.size - 1), column, "").astype(str)
+    names = (a if a == b else f"{a} to {b}" for a, b in zip(firsts, lasts, strict=True))
+    return Bins(edges=edges, labels=(*names, *special))
+
+
+def bin_codes(cells: Cells, bins: Sequence[Bins]) -> npt.NDArray[np.int64]:
+    """The bin of every cell: (rows, columns), the column's labels counted from 0."""
+    codes = np.empty(cells.positions.shape, dtype=np.int64, order="F")
+    missing = cells.missing()
+    for at, one in enumerate(bins):
+        values = cells.positions[:, at]
+        inner = values if one.edges is None else np.searchsorted(one.edges, values, side="right")
+        inner = np.where(cells.outside[:, at], len(one.labels) - 2, inner)
+        codes[:, at] = np.where(missing[:, at], len(one.labels) - 1, inner)
+    return codes
+
+
+def total_variations(
+    first: Array, second: Array, sizes: Sequence[int], groups: Sequence[tuple[int, ...]]
+) -> Marginals:
+    """The total variation between two tables of codes on each group of columns, and its mean.
+
+    first, second: (rows, columns) of codes, column j in 0..sizes[j]-1. The standard error is the delta
+    method's over rows: the mean is linear in the rows once the sign of every difference is fixed, so that a
+    row's influence is half the mean sign of the bins it falls in.
+    """
+    influence_first, influence_second = np.zeros(len(first)), np.zeros(len(second))
+    each = []
+    for group in groups:
+        codes, other, size = _joint(first, second, sizes, group)
+        difference = np.bincount(codes, minlength=size) / len(codes)
+        difference = difference - np.bincount(other, minlength=size) / len(other)
+        each.append(float(np.abs(difference).sum() / 2))
+        sign = np.sign(difference)
+        influence_first += sign[codes]
+        influence_second += sign[other]
+    if not groups:
+        return Marginals(mean=0.0, error=0.0, each=())
+    scale = 2 * len(groups)
+    variance = np.var(influence_first / scale) / len(first) + np.var(influence_second / scale) / len(second)
+    return Marginals(mean=float(np.mean(each)), error=math.sqrt(float(variance)), each=tuple(each))
+
+
+def _joint(
+    first: Array, second: Array, sizes: Sequence[int], group: tuple[int, ...]
+) -> tuple[Array, Array, int]:
+    """One code per combination of the group's codes; only those that occur where there would be too many."""
+    size = math.prod(sizes[at] for at in group)
+    codes, other = first[:, group[0]], second[:, group[0]]
+    for at in group[1:]:
+        codes, other = codes * sizes[at] + first[:, at], other * sizes[at] + second[:, at]
+    if size <= max(4 * (len(first) + len(second)), 10_000):
+        return codes, other, size
+    occurring, both = np.unique(np.concatenate([codes, other]), return_inverse=True)
+    return both[: len(codes)], both[len(codes) :], len(occurring)
+
+
+def compare_columns(holdout: Cells, synthetic: Cells, bins: Sequence[Bins]) -> tuple[ColumnComparison, ...]:
+    """Every distance of every single column."""
+    codes = [bin_codes(holdout, bins), bin_codes(synthetic, bins)]
+    missing = [holdout.missing(), synthetic.missing()]
+    compared = []
+    for at, (name, column) in enumerate(zip(holdout.names, holdout.columns, strict=True)):
+        size = len(bins[at].labels)
+        real, made = (np.bincount(table[:, at], minlength=size) / len(table) for table in codes)
+        shown = (np.arange(size) < size - 2) | (real + made > 0)
+        numbers = [cells.positions[:, at] for cells in (holdout, synthetic)]
+        numbers = [values[values != MISSING] for values in numbers]
+        comparable = is_numeric(column) and all(len(values) for values in numbers)
+        compared.append(
+            ColumnComparison(
+                name=name,
+                kind=column.kind,
+                total_variation=float(np.abs(real - made).sum() / 2),
+                jensen_shannon=jensen_shannon(real, made),
+                kolmogorov_smirnov=kolmogorov_smirnov(*numbers) if comparable else None,
+                wasserstein=wasserstein(*numbers) / max(column.size - 1, 1) if comparable else None,
+                missing_real=float(missing[0][:, at].mean()),
+                missing_synthetic=float(missing[1][:, at].mean()),
+                labels=tuple(label for label, show in zip(bins[at].labels, shown, strict=True) if show),
+                real=tuple(real[shown].tolist()),
+                synthetic=tuple(made[shown].tolist()),
+            )
+        )
+    return tuple(compared)
+
+
+def jensen_shannon(first: Array, second: Array) -> float:
+    """The Jensen-Shannon distance (base 2) of two arrays of shares: 0..1 (Endres and Schindelin 2003)."""
+    middle = (first + second) / 2
+    divergence = (rel_entr(first, middle).sum() + rel_entr(second, middle).sum()) / (2 * math.log(2))
+    return float(np.sqrt(np.clip(divergence, 0.0, 1.0)))
+
+
+def kolmogorov_smirnov(first: Array, second: Array) -> float:
+    """The largest gap between two empirical distribution functions: 0..1."""
+    return float(np.abs(_gaps(first, second)[1]).max())
+
+
+def wasserstein(first: Array, second: Array) -> float:
+    """The area between two empirical distribution functions (Wasserstein-1), in the values' units."""
+    values, gaps = _gaps(first, second)
+    return float(np.sum(np.abs(gaps[:-1]) * np.diff(values)))
+
+
+def _gaps(first: Array, second: Array) -> tuple[Array, Floats]:
+    values = np.unique(np.concatenate([first, second]))
+    below = [np.searchsorted(np.sort(one), values, side="right") / len(one) for one in (first, second)]
+    return values, np.asarray(below[0] - below[1])
+
+
+def _distance_estimate(found: dict[str, Marginals], words: str) -> Estimate:
+    own = found["synthetic"]
+    return Estimate(
+        value=own.mean,
+        low=max(own.mean - 1.96 * own.error, 0.0),
+        high=min(own.mean + 1.96 * own.error, 1.0),
+        method="delta method over rows",
+        direction="lower",
+        sentence=(
+            f"Mean total variation over {len(own.each)} {words} between the synthetic table and the real "
+            f"holdout: {own.mean:.4f}, where real training rows give {found['real rows'].mean:.4f} and "
+            f"independent columns {found['independent columns'].mean:.4f}. {BINS}"
+        ),
+        controls={name: one.mean for name, one in found.items() if name != "synthetic"},
+    )
+
+
+def _association(
+    contenders: Mapping[str, Cells], holdout: Cells, seed: int
+) -> tuple[Estimate, tuple[Floats, Floats]]:
+    rng = np.random.default_rng(seed)
+    holdout = holdout.sample(ASSOCIATION_ROWS, rng)
+    sampled = {name: cells.sample(ASSOCIATION_ROWS, rng) for name, cells in contenders.items()}
+    real = association_matrix(holdout)
+    made = {name: association_matrix(cells) for name, cells in sampled.items()}
+    controls = {name: mean_difference(matrix, real) for name, matrix in made.items()}
+    value = controls.pop("synthetic")
+    resampled = []
+    for _ in range(ASSOCIATION_RESAMPLES):
+        both = (sampled["synthetic"], holdout)
+        redrawn = [cells.take(rng.integers(0, len(cells), len(cells))) for cells in both]
+        resampled.append(mean_difference(*(association_matrix(cells) for cells in redrawn)))
+    error = float(np.std(resampled, ddof=1))
+    estimate = Estimate(
+        value=value,
+        low=max(value - 1.96 * error, 0.0),
+        high=value + 1.96 * error,
+        method=f"bootstrap standard error over rows, {ASSOCIATION_RESAMPLES} resamples",
+        direction="lower",
+        sentence=(
+            f"Mean absolute difference of association between pairs of columns (Pearson between numbers, "
+            f"Cramer's V between lists, correlation ratio between one of each), synthetic table against real "
+            f"holdout: {value:.4f}, where real training rows give {controls['real rows']:.4f} and "
+            f"independent columns {controls['independent columns']:.4f}."
+        ),
+        controls=controls,
+    )
+    return estimate, (real, made["synthetic"])

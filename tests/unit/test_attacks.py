@@ -1,0 +1,211 @@
+"""Attacks catch a leaky copy, do not accuse fresh rows, and are held against the right ceiling."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.integrate import quad
+from sklearn.metrics import roc_curve as sklearn_roc_curve
+
+from synthpriv.evaluation.attacks import (
+    auc_ceiling,
+    ceiling_curve,
+    copies,
+    judge_attacks,
+    roc_curve,
+    true_positive_rate,
+)
+from synthpriv.evaluation.cells import Tables, read_cells
+from synthpriv.evaluation.intervals import clopper_pearson, roc_points
+from synthpriv.evaluation.space import Space, nearest_distances
+from synthpriv.schema import Categorical, Float, Integer, Schema
+
+SCHEMA = Schema(
+    columns={
+        "age": Integer(lower=0, upper=99, nullable=True),
+        "height": Float(lower=100.0, upper=220.0, decimals=1),
+        "weight": Float(lower=0.0, upper=200.0, decimals=1),
+        "city": Categorical(categories=list("abcdefgh")),
+        "sex": Categorical(categories=["f", "m"]),
+    }
+)
+
+
+def people(rows: int, rng: np.random.Generator) -> pd.DataFrame:
+    sex = rng.choice(["f", "m"], rows)
+    height = np.clip(rng.normal(165 + 12 * (sex == "m"), 8), 100, 220)
+    return pd.DataFrame(
+        {
+            "age": pd.Series(rng.integers(0, 100, rows), dtype="Int64").mask(
+                pd.Series(rng.random(rows) < 0.05)
+            ),
+            "height": np.round(height, 1),
+            "weight": np.round(np.clip(height - 95 + rng.normal(0, 12, rows), 0, 200), 1),
+            "city": rng.choice(list("abcdefgh"), rows),
+            "sex": sex,
+        }
+    )
+
+
+def tables(made: pd.DataFrame, train: pd.DataFrame, holdout: pd.DataFrame) -> Tables:
+    named = {"synthetic": made, "train": train, "holdout": holdout}
+    return Tables(**{name: read_cells(table, SCHEMA)[0] for name, table in named.items()})
+
+
+def trial(kind: str, seed: int, rows: int = 600):
+    rng = np.random.default_rng(seed)
+    train, holdout = people(rows, rng), people(rows, rng)
+    if kind == "fresh":
+        made = people(rows, rng)
+    elif kind == "independent":
+        made = pd.DataFrame({name: train[name].iloc[rng.permutation(rows)].to_numpy() for name in train})
+    elif kind == "leaky":
+        made = train.sample(frac=1.0, random_state=seed)
+    else:  # a fifth of the people copied
+        made = pd.concat([train.iloc[: rows // 5], people(rows - rows // 5, rng)])
+    return judge_attacks(tables(made, train, holdout), epsilon=1.0, delta=1e-5, seed=seed)
+
+
+def test_the_ceiling_of_the_area_is_the_area_under_the_ceiling() -> None:
+    for epsilon, delta in ((0.0, 0.0), (0.5, 1e-5), (1.0, 0.1), (4.0, 0.02), (0.0, 1.0)):
+        corner = (1 - delta) / (1 + math.exp(epsilon))
+        area, _ = quad(
+            lambda x, e=epsilon, d=delta: float(ceiling_curve(np.array([x]), e, d)[0]),
+            0,
+            1,
+            points=[corner, 1 - delta],
+        )
+        assert auc_ceiling(epsilon, delta) == pytest.approx(area, abs=1e-6)
+    assert auc_ceiling(math.inf, 0.0) == 1.0
+
+
+def test_ceiling_curve_by_hand() -> None:
+    curve = ceiling_curve(np.array([0.0, 0.01, 0.9, 1.0]), 1.0, 1e-5)
+    assert curve[0] == pytest.approx(1e-5)
+    assert curve[1] == pytest.approx(math.e * 0.01 + 1e-5)
+    assert curve[2] == pytest.approx(1 - (1 - 1e-5 - 0.9) / math.e)
+    assert curve[3] == pytest.approx(1.0)
+    assert ceiling_curve(np.array([0.0, 0.01]), math.inf, 0.0).tolist() == [0.0, 1.0]
+
+
+def test_roc_points_are_scikit_learns() -> None:
+    rng = np.random.default_rng(0)
+    is_member = np.arange(400) < 150
+    scores = np.round(rng.normal(size=400) + is_member, 1)
+    rates = np.linspace(0, 1, 21)
+    false, true, _ = sklearn_roc_curve(is_member, scores, drop_intermediate=False)
+    expected = np.interp(rates, false, true)
+    assert roc_points(scores[is_member], scores[~is_member], rates).tolist() == pytest.approx(
+        expected.tolist()
+    )
+    curve = roc_curve("attack", scores, is_member, 1.0, 0.0)
+    assert len(curve.false_positive_rate) <= 200
+    assert len(curve.ceiling) == len(curve.true_positive_rate) == len(curve.false_positive_rate)
+    assert np.all(np.diff(curve.true_positive_rate) >= 0)
+
+
+def test_true_positive_rate_by_hand() -> None:
+    is_member = np.arange(1200) < 200
+    scores = np.concatenate([np.full(50, 2000.0), np.zeros(150), np.arange(1, 1001)])
+    value, low, high = true_positive_rate(scores, is_member, 0.01)
+    assert value == 0.25
+    exact_low, exact_high = clopper_pearson(50, 200, alpha=0.025)
+    false_low, false_high = clopper_pearson(10, 1000, alpha=0.025)
+    assert low == pytest.approx(exact_low * 0.01 / false_high)
+    assert high == pytest.approx(min(exact_high * 0.01 / false_low, 1.0))
+
+
+def test_the_rate_does_not_accuse_where_nothing_leaks() -> None:
+    rng = np.random.default_rng(1)
+    for others in (50, 300, 2000):
+        is_member = np.arange(2000 + others) < 2000
+        accused = sum(
+            true_positive_rate(rng.normal(size=2000 + others), is_member, 0.01)[1] > 0.01 for _ in range(200)
+        )
+        assert accused <= 10
+
+
+def test_distances_between_rows_of_mixed_kinds() -> None:
+    train = people(200, np.random.default_rng(2))
+    cells = read_cells(train, SCHEMA)[0]
+    space = Space.of(cells)
+    points = space.points(cells)
+    assert nearest_distances(points, points).max() < 1e-3
+    first = train.iloc[[0]].assign(age=10)
+    other = first.assign(city="b" if first["city"].iloc[0] == "a" else "a")
+    there, here = (space.points(read_cells(row, SCHEMA)[0]) for row in (first, other))
+    assert nearest_distances(there, here)[0] == pytest.approx(1.0, abs=1e-5)
+    many = Schema(columns={"z": Categorical(categories=[f"z{i}" for i in range(500)])})
+    pair = read_cells(pd.DataFrame({"z": ["z1", "z2"]}), many)[0]
+    far = Space.of(pair).points(pair)
+    assert far.shape[1] < 100
+    assert np.linalg.norm(far[0] - far[1]) == pytest.approx(1.0, abs=0.35)
+
+
+def test_copies_are_counted_and_chance_is_scaled() -> None:
+    rng = np.random.default_rng(3)
+    train, holdout = people(100, rng), people(50, rng)
+    made = pd.concat([train.iloc[:10], holdout.iloc[:4], people(66, rng)])
+    found = copies(tables(made, train, holdout))
+    assert found.value == 10 / 80
+    assert (found.low, found.high) == clopper_pearson(10, 80)
+    assert found.controls == {"holdout rows": pytest.approx(2 * 4 / 80), "leaky copy": 1.0}
+
+
+def test_a_leaky_copy_is_caught() -> None:
+    found, rocs, notes = trial("leaky", 4)
+    for name in ("closest_record", "density_ratio", "positive_control"):
+        estimate = found[f"privacy.{name}.auc"]
+        assert estimate.low > 0.9 > estimate.controls["ceiling of the claim"]
+    assert found["privacy.density_ratio.tpr_at_1pct"].value > 0.9
+    assert found["privacy.copies"].value == 1.0
+    assert "moke test" in found["privacy.closest_record.auc"].sentence
+    assert {curve.name for curve in rocs} == {
+        "density ratio",
+        "distance to closest record",
+        "positive control",
+    }
+    assert any("at least 1,000 holdout rows" in note for note in notes)
+
+
+def test_a_partly_leaky_table_is_seen() -> None:
+    found, _, _ = trial("partly", 5, rows=2400)
+    assert found["privacy.density_ratio.auc"].low > 0.52
+    assert found["privacy.density_ratio.tpr_at_1pct"].low > 0.0272
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["fresh", "independent"])
+def test_tables_that_leak_nothing_are_not_accused(kind: str) -> None:
+    found = [trial(kind, 100 + seed)[0] for seed in range(20)]
+    for name in ("privacy.closest_record.auc", "privacy.density_ratio.auc"):
+        values = np.array([one[name].value for one in found])
+        assert values.mean() == pytest.approx(0.5, abs=0.015)
+        assert sum(one[name].low > 0.5 for one in found) <= 3
+        assert max(one[name].low for one in found) < 0.53
+    rates = [one["privacy.density_ratio.tpr_at_1pct"] for one in found]
+    assert all(rate.low <= rate.controls["ceiling of the claim"] for rate in rates)
+    assert all(one["privacy.positive_control.auc"].value >= 0.9 for one in found)
+
+
+def test_few_rows_leave_attacks_out() -> None:
+    rng = np.random.default_rng(6)
+    found, rocs, notes = judge_attacks(
+        tables(people(30, rng), people(30, rng), people(10, rng)), epsilon=1.0, delta=0.0, seed=0
+    )
+    assert list(found) == ["privacy.copies"]
+    assert rocs == ()
+    assert "left out" in notes[0]
+
+
+def test_a_table_without_detail_says_that_the_attacks_are_blind() -> None:
+    rng = np.random.default_rng(7)
+    schema = Schema(columns={"sex": Categorical(categories=["f", "m"])})
+    three = [pd.DataFrame({"sex": rng.choice(["f", "m"], 100)}) for _ in range(3)]
+    made, train, holdout = (read_cells(table, schema)[0] for table in three)
+    both = Tables(synthetic=made, train=train, holdout=holdout)
+    _, _, notes = judge_attacks(both, epsilon=1.0, delta=0.0, seed=0)
+    assert any("little power" in note for note in notes)
