@@ -132,6 +132,7 @@ def fit(
     from synthpriv.privacy.ledger import Ledger
     from synthpriv.privacy.private_table import PrivateTable
     from synthpriv.release.bundle import require_free
+    from synthpriv.synthesizers.base import allowed_delta
 
     loss = options.read_epsilon(epsilon)
     facts = options.read_schema(schema)
@@ -142,10 +143,10 @@ def fit(
     path = options.ledger_path(table, ledger)
     book = Ledger.open(
         path,
-        dataset=table.name.split(".")[0],
+        dataset=None if path.exists() else table.name.split(".")[0],
         budget=options.new_budget(path, budget_epsilon, loss, delta),
     )
-    book.require(config.name, loss, book.budget.delta if delta is None else delta)
+    book.require(config.name, loss, allowed_delta(book, loss, delta))
     with bars() as progress:
         progress("reading the table", 0, 1)
         private = PrivateTable.read(table, facts, book, rows=rows, format=format)

@@ -6,6 +6,7 @@ There is no length, no indexing, and no row in the repr.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -119,7 +120,7 @@ class PrivateTable:
         epsilon-DP. Charges Laplace(epsilon), or NonPrivate if epsilon is infinite.
         """
         exact = int(self.__in_fit.sum())
-        if epsilon == float("inf"):
+        if math.isinf(epsilon):
             release.charge("row count", NonPrivate())
             return max(1, exact)
         release.charge("row count", Laplace(epsilon=epsilon))

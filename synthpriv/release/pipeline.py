@@ -15,7 +15,7 @@ from synthpriv.release.bundle import require_free, write_bundle
 from synthpriv.release.policy import Decision, Policy, ReleaseFacts
 from synthpriv.release.report import internal_page
 from synthpriv.schema import Boolean, Categorical, Schema
-from synthpriv.synthesizers.base import Claim, Synthesizer
+from synthpriv.synthesizers.base import Claim, Synthesizer, allowed_delta
 
 Progress = Callable[[str, int, int], None]
 HOLDOUT = 0.25
@@ -82,9 +82,12 @@ def run_release(request: ReleaseRequest, progress: Progress) -> ReleaseOutcome:
     out, internal = require_free(request.out), require_free(internal_folder(request.out))
     require_confirmed(request.schema, request.synthesizer.accept_drafted_schema)
     name = request.table.name.split(".")[0]
-    ledger = Ledger.open(request.ledger, dataset=name, budget=request.budget)
-    delta = ledger.budget.delta if request.synthesizer.delta is None else request.synthesizer.delta
-    ledger.require(request.synthesizer.name, request.synthesizer.epsilon, delta)
+    known = request.ledger.exists()
+    ledger = Ledger.open(request.ledger, dataset=None if known else name, budget=request.budget)
+    epsilon = request.synthesizer.epsilon
+    ledger.require(
+        request.synthesizer.name, epsilon, allowed_delta(ledger, epsilon, request.synthesizer.delta)
+    )
     progress("reading the table", 0, 1)
     private = PrivateTable.read(
         request.table,
@@ -97,7 +100,7 @@ def run_release(request: ReleaseRequest, progress: Progress) -> ReleaseOutcome:
     fitted = request.synthesizer.fit(private, progress=progress)
     count = request.sample_rows or round(fitted.claim.rows / (1 - HOLDOUT))
     synthetic = fitted.sample(count, seed=request.seed, progress=progress)
-    disclosed = private.disclose("release review", epsilon=fitted.claim.epsilon, delta=delta)
+    disclosed = private.disclose("release review", epsilon=epsilon, delta=fitted.claim.delta)
     scorecard = evaluate(
         synthetic,
         disclosed,

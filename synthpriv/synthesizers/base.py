@@ -83,21 +83,18 @@ class Synthesizer(ABC):
         private = self._behind_the_door(table, schema, rows)
         require_confirmed(private.schema, self.accept_drafted_schema)
         ledger = private.ledger
-        delta = ledger.budget.delta if self.delta is None else self.delta
-        for_count = count_epsilon(self.epsilon, private.public_rows)
-        ledger.require(self.name, self.epsilon, delta)
+        delta = allowed_delta(ledger, self.epsilon, self.delta)
+        release = ledger.open_release(self.name, epsilon=self.epsilon, delta=delta)
         if private.schema.unconfirmed:
             ledger.record("drafted schema accepted", columns=list(private.schema.unconfirmed))
         report = progress or _silent
         public_rows = private.public_rows
         report("counting rows", 0, 1)
         if public_rows is None:
-            counting = ledger.open_release(f"{self.name}: row count", epsilon=for_count, delta=0.0)
-            public_rows = private.count(counting, for_count)
+            public_rows = private.count(release, count_epsilon(self.epsilon))
         plan = self.plan(
             private.schema, rows=public_rows, delta=delta, rows_are_public=private.public_rows is not None
         )
-        release = ledger.open_release(f"{self.name}: fit", epsilon=plan.joint_epsilon, delta=delta)
         encoder = self._learn_encoder(private, release, plan, report)
         generator = torch.Generator()
         if self.random_state is None:
@@ -108,7 +105,7 @@ class Synthesizer(ABC):
         claim = Claim(
             epsilon=self.epsilon,
             delta=delta,
-            epsilon_replace_one=for_count * 2 + release.spent_replace_one(),
+            epsilon_replace_one=release.spent_replace_one(),
             rows=public_rows,
             ledger_digest=ledger.digest,
             private=math.isfinite(self.epsilon) and is_private(),
@@ -131,7 +128,7 @@ class Synthesizer(ABC):
             epsilon=self.epsilon,
             delta=chosen,
             rows=rows,
-            counted=not rows_are_public,
+            rows_are_public=rows_are_public,
             training=self._training_settings(schema),
         )
 
@@ -295,6 +292,16 @@ class FittedSynthesizer:
         from synthpriv.synthesizers.storage import save
 
         save(self, path)
+
+
+def allowed_delta(ledger: Ledger, epsilon: float, delta: float | None) -> float:
+    """The delta of one fit: what it asks for, but no more than its share of what the ledger has left.
+
+    The share is that of its epsilon, so that several fits can follow each other under one budget; a claim at
+    a smaller delta implies the one that was asked for.
+    """
+    share = ledger.delta_share(epsilon)
+    return share if delta is None else min(delta, share)
 
 
 def _silent(stage: str, done: int, total: int) -> None:

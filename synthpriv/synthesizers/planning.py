@@ -1,9 +1,9 @@
 """How one fit spends its budget: every constant of it is public, so a plan exists before a row is read.
 
-Shares. The row count, unless declared public, takes 2% of epsilon by itself: it is composed with the rest by
-basic composition, so that everything after may depend on it. The rest is one joint privacy loss of fixed
-events: the encoder's histograms take `encoding_share` of mu^2 (mu: the Gaussian mechanism that costs the same
-(epsilon, delta)), and the noise of DP-SGD is calibrated on what is left.
+Shares. The row count, unless declared public, takes 2% of epsilon as a Laplace count, whose epsilon is added
+plainly to the rest, so that everything after may depend on it. The rest is one joint privacy loss of events
+whose parameters are fixed before they run: the encoder's histograms take ENCODING_SHARE of mu^2 (mu: of the
+Gaussian mechanism with the same epsilon and delta), and the noise of DP-SGD is calibrated on what is left.
 """
 
 from __future__ import annotations
@@ -53,11 +53,6 @@ class FitPlan:
     training: DPSGDPlan | None
     memory_bytes: int
 
-    @property
-    def joint_epsilon(self) -> float:
-        """The epsilon left for histograms and training together."""
-        return self.epsilon - self.count_epsilon
-
     def to_dict(self) -> dict[str, Any]:
         """Plain values for printing."""
         scales = [scale for level in self.encoding_scales for scale in level.values()]
@@ -81,11 +76,9 @@ class FitPlan:
         return plain
 
 
-def count_epsilon(epsilon: float, rows: int | None) -> float:
-    """What the row count costs: nothing if it is public, else a fixed share of epsilon."""
-    if rows is not None:
-        return 0.0
-    return math.inf if math.isinf(epsilon) else COUNT_SHARE * epsilon
+def count_epsilon(epsilon: float) -> float:
+    """What a row count that is not public costs: a fixed share of epsilon."""
+    return COUNT_SHARE * epsilon
 
 
 def make_plan(
@@ -94,7 +87,7 @@ def make_plan(
     epsilon: float,
     delta: float,
     rows: int,
-    counted: bool,
+    rows_are_public: bool,
     training: TrainingSettings | None,
 ) -> FitPlan:
     """Split (epsilon, delta) over the stages of a fit on `rows` rows (public: declared, or already counted).
@@ -103,7 +96,7 @@ def make_plan(
     """
     from synthpriv.privacy.accounting import calibrate_noise_multiplier, gaussian_mu
 
-    spent = count_epsilon(epsilon, None if counted else rows)
+    spent = 0.0 if rows_are_public else count_epsilon(epsilon)
     constants = None if training is None else _training_constants(training, rows)
     memory = _memory(schema, rows, training, constants)
     if math.isinf(epsilon):
@@ -119,8 +112,9 @@ def make_plan(
         _require_signal(schema, epsilon, delta, rows, scales[0])
         plan = None
         if constants is not None:
+            before = encoding_events(schema, scales)
             sigma = calibrate_noise_multiplier(
-                encoding_events(schema, scales), constants["sample_rate"], constants["steps"], joint, delta
+                before, constants["sample_rate"], constants["steps"], joint, delta
             )
             plan = DPSGDPlan(noise_multiplier=sigma, **constants)
     return FitPlan(
