@@ -97,8 +97,8 @@ class VariationalAutoencoder(nn.Module):
         noise = torch.randn(mean.shape, generator=generator)
         logits = self.decoder(mean + noise * (0.5 * log_variance).exp())
         divergence = 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance).sum(1)
-        reconstruction: Tensor = self.decoder.heads.row_loss(logits, codes)
-        return reconstruction + beta * divergence
+        loss: Tensor = self.decoder.heads.row_loss(logits, codes) + beta * divergence
+        return loss
 
 
 class Generator(nn.Module):
