@@ -25,7 +25,14 @@ from synthpriv.privacy.private_table import PrivateTable
 from synthpriv.schema import Boolean, Categorical, Schema
 from synthpriv.synthesizers.base import Progress, SampleModel, Synthesizer
 from synthpriv.synthesizers.configuration import check_training, configuration, require
-from synthpriv.synthesizers.networks import Discriminator, Generator, initialise, one_hot, relaxed_one_hot
+from synthpriv.synthesizers.networks import (
+    Discriminator,
+    Generator,
+    initialise,
+    loss_generator,
+    one_hot,
+    relaxed_one_hot,
+)
 from synthpriv.synthesizers.planning import FitPlan, TrainingSettings
 
 
@@ -134,7 +141,8 @@ class _Game:
         random: torch.Generator,
         steps: int,
     ) -> None:
-        self.config, self.sizes, self.random = config, encoder.sizes, random
+        self.config, self.sizes = config, encoder.sizes
+        self.outside, self.inside = random, loss_generator()
         self.released = torch.from_numpy(np.concatenate(encoder.shares)).float()
         self.generator = Generator(encoder.shares, label, config.embedding_dim, config.generator_dim)
         self.discriminator = Discriminator(sum(self.sizes), config.discriminator_dim)
@@ -151,12 +159,12 @@ class _Game:
         self.average = torch.optim.swa_utils.AveragedModel(self.generator)
         self.turn, self.average_from = 0, turns // 2
 
-    def generate(self, count: int) -> Tensor:
+    def generate(self, count: int, random: torch.Generator) -> Tensor:
         """Logits of `count` generated rows, labels drawn from their released frequencies."""
         labels = None
         if self.label_shares is not None:
-            labels = torch.multinomial(self.label_shares, count, replacement=True, generator=self.random)
-        noise = torch.randn(count, self.config.embedding_dim, generator=self.random)
+            labels = torch.multinomial(self.label_shares, count, replacement=True, generator=random)
+        noise = torch.randn(count, self.config.embedding_dim, generator=random)
         logits: Tensor = self.generator(noise, labels)
         return logits
 
@@ -164,15 +172,15 @@ class _Game:
         """The discriminator's loss on each real row together with a generated one (shape (rows,))."""
         with torch.no_grad():
             fake = relaxed_one_hot(
-                self.generate(len(codes)), self.sizes, self.config.temperature, self.random
+                self.generate(len(codes), self.inside), self.sizes, self.config.temperature, self.inside
             )
         scores = self.discriminator(torch.stack([one_hot(codes, self.sizes), fake], dim=1))
         return functional.softplus(-scores[:, 0]) + functional.softplus(scores[:, 1])
 
     def generator_step(self) -> None:
         """One step of the generator: it sees the discriminator and released distributions, no real row."""
-        logits = self.generate(1024)
-        fake = relaxed_one_hot(logits, self.sizes, self.config.temperature, self.random)
+        logits = self.generate(1024, self.outside)
+        fake = relaxed_one_hot(logits, self.sizes, self.config.temperature, self.outside)
         mean = torch.cat([part.softmax(1) for part in logits.split(list(self.sizes), dim=1)], dim=1).mean(0)
         drift = (self.released * (self.released.log() - (mean + 1e-6).log())).sum()
         loss = functional.softplus(-self.discriminator(fake)).mean() + self.config.anchor * drift

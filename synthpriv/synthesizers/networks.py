@@ -18,6 +18,17 @@ HEAD_SCALE = 0.1
 Shares = Sequence[npt.NDArray[np.float64]]
 
 
+def loss_generator() -> torch.Generator:
+    """Randomness for use inside a loss on real rows, and nowhere else.
+
+    How far such a stream advances depends on the private size of each batch, so that nothing released may
+    draw from it afterwards; it is seeded by the operating system.
+    """
+    generator = torch.Generator()
+    generator.seed()
+    return generator
+
+
 def initialise(module: nn.Module, generator: torch.Generator) -> None:
     """Draw all weights anew from `generator`, as nn.Linear does by default; biases stay as they were set."""
     with torch.no_grad():

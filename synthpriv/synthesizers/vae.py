@@ -16,7 +16,7 @@ from synthpriv.privacy.private_table import PrivateTable
 from synthpriv.schema import Schema
 from synthpriv.synthesizers.base import Progress, SampleModel, Synthesizer
 from synthpriv.synthesizers.configuration import check_training, configuration, require
-from synthpriv.synthesizers.networks import Decoder, VariationalAutoencoder, initialise
+from synthpriv.synthesizers.networks import Decoder, VariationalAutoencoder, initialise, loss_generator
 from synthpriv.synthesizers.planning import FitPlan, TrainingSettings
 
 
@@ -76,12 +76,13 @@ class VAESynthesizer(Synthesizer):
         steps = plan.training.steps
         network = VariationalAutoencoder(encoder.shares, self.embedding_dim, self.hidden_dim)
         initialise(network, generator)
+        inside = loss_generator()
         private.train(
             release,
             "training",
             encoder,
             network,
-            lambda codes: network.row_loss(codes, generator, self.beta),
+            lambda codes: network.row_loss(codes, inside, self.beta),
             plan.training,
             Optimization(learning_rate=self.learning_rate),
             lambda step: report("training", step + 1, steps),
