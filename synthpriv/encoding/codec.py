@@ -14,6 +14,7 @@ from synthpriv.schema import AnyColumn, Boolean, Categorical
 from synthpriv.schema.values import MISSING
 
 MAX_CELLS = 32
+SAVED_DECIMALS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,11 +67,11 @@ class ColumnCodec:
         """Plain values for JSON: released statistics and public facts only."""
         return {
             "starts": self.starts.tolist(),
-            "mass": [round(float(value), 3) for value in self.mass],
+            "mass": [round(float(value), SAVED_DECIMALS) for value in self.mass],
             "cell": self.cell.tolist(),
             "size": self.size,
             "nullable": self.nullable,
-            "missing": round(self.missing, 3),
+            "missing": round(self.missing, SAVED_DECIMALS),
         }
 
     @classmethod
@@ -94,11 +95,11 @@ def build_codec(column: AnyColumn, histogram: LeafHistogram, max_cells: int = MA
         cell = _group_neighbours(histogram, max_cells - int(column.nullable))
     return ColumnCodec(
         starts=histogram.starts,
-        mass=histogram.mass,
+        mass=histogram.mass.round(SAVED_DECIMALS),  # as it is saved, so that a loaded codec draws the same
         cell=cell,
         size=column.size,
         nullable=column.nullable,
-        missing=histogram.missing,
+        missing=round(histogram.missing, SAVED_DECIMALS),
     )
 
 

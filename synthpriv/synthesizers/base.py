@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,7 +21,7 @@ from synthpriv.privacy.private_table import PrivateTable, require_confirmed
 from synthpriv.privacy.randomness import is_private
 from synthpriv.schema import Schema
 from synthpriv.schema.values import Positions
-from synthpriv.synthesizers import configuration
+from synthpriv.synthesizers import configuration, saving
 from synthpriv.synthesizers.conditions import accepted_rows, allowed_cells, impose
 from synthpriv.synthesizers.planning import FitPlan, TrainingSettings, count_epsilon, make_plan
 
@@ -289,9 +289,13 @@ class FittedSynthesizer:
 
     def save(self, path: Any) -> None:
         """Write a folder with synthesizer.json and weights.safetensors; no pickle, no private row."""
-        from synthpriv.synthesizers.storage import save
-
-        save(self, path)
+        description = {
+            "kind": self.config.name,
+            "config": configuration.to_dict(self.config),
+            "claim": saving.plain(asdict(self.claim)),
+            "encoder": self.encoder.to_dict(),
+        }
+        saving.write(path, description, self.model.tensors())
 
 
 def allowed_delta(ledger: Ledger, epsilon: float, delta: float | None) -> float:

@@ -1,4 +1,4 @@
-"""Saving and loading fitted synthesizers as JSON and safetensors; a loaded file is data from a stranger.
+"""Loading fitted synthesizers, which `saving` wrote; a loaded file is data from a stranger.
 
 No pickle. Everything is checked before it is used: file sizes, names, shapes against the configuration, and
 that numbers are finite. Loading raises BundleError with one sentence, whatever the file holds.
@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from synthpriv.encoding.table_encoder import TableEncoder
 from synthpriv.errors import BundleError, SynthprivError
@@ -22,11 +20,9 @@ from synthpriv.synthesizers import configuration
 from synthpriv.synthesizers.base import Claim, FittedSynthesizer, SampleModel, Synthesizer
 from synthpriv.synthesizers.ctgan import CTGANSynthesizer
 from synthpriv.synthesizers.independent import IndependentSynthesizer
+from synthpriv.synthesizers.saving import DESCRIPTION, FORMAT, WEIGHTS
 from synthpriv.synthesizers.vae import VAESynthesizer
 
-FORMAT = 1
-DESCRIPTION = "synthesizer.json"
-WEIGHTS = "weights.safetensors"
 LARGEST_DESCRIPTION = 256 * 2**20
 LARGEST_WEIGHTS = 4 * 2**30
 SYNTHESIZERS: dict[str, type[Synthesizer]] = {
@@ -34,26 +30,8 @@ SYNTHESIZERS: dict[str, type[Synthesizer]] = {
 }
 
 
-def save(fitted: FittedSynthesizer, path: str | Path) -> None:
-    """Write `fitted` into the folder `path`, which must not hold anything else. Post-processing."""
-    folder = Path(path)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise BundleError(f"a synthesizer is saved into a new or empty folder, found {str(folder)!r} in use.")
-    folder.mkdir(parents=True, exist_ok=True)
-    claim = asdict(fitted.claim)
-    description = {
-        "format": FORMAT,
-        "kind": fitted.config.name,
-        "config": configuration.to_dict(fitted.config),
-        "claim": {key: "inf" if value == math.inf else value for key, value in claim.items()},
-        "encoder": fitted.encoder.to_dict(),
-    }
-    save_file({name: t.contiguous() for name, t in fitted.model.tensors().items()}, folder / WEIGHTS)
-    (folder / DESCRIPTION).write_text(json.dumps(description, indent=1), encoding="utf-8")
-
-
 def load(path: str | Path) -> FittedSynthesizer:
-    """Read a folder written by `save`; raises BundleError for anything that is damaged or does not fit."""
+    """Read a folder that `FittedSynthesizer.save` wrote; raises BundleError for whatever does not fit."""
     folder = Path(path)
     if not folder.is_dir():
         raise BundleError(f"a saved synthesizer is a folder, found none at {str(folder)!r}.")
