@@ -15,6 +15,7 @@ from synthpriv.schema.values import MISSING
 
 MAX_CELLS = 32
 SAVED_DECIMALS = 3
+MOST_ROWS = 10**12  # the largest mass that a loaded codec may hold
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +55,7 @@ class ColumnCodec:
         """A position for every code: a leaf of the cell by its released mass, then any position in it."""
         positions = np.full(len(codes), MISSING, dtype=np.int64)
         ends = np.append(self.starts[1:], self.size)
-        for code in range(int(self.cell.max()) + 1):
+        for code in np.unique(codes[codes <= self.cell.max()]):
             rows = np.flatnonzero(codes == code)
             leaves = np.flatnonzero(self.cell == code)
             mass = self.mass[leaves]
@@ -76,15 +77,29 @@ class ColumnCodec:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ColumnCodec:
-        """The inverse of `to_dict`; the caller validates untrusted input with `check_codec`."""
+        """The inverse of `to_dict`; the caller validates untrusted input with `check_codec`.
+
+        Raises TypeError, OverflowError or KeyError for fields of another type and for unknown ones.
+        """
+        if set(data) != {"starts", "mass", "cell", "size", "nullable", "missing"}:
+            raise KeyError("a codec has starts, mass, cell, size, nullable and missing")
+        if type(data["size"]) is not int or type(data["nullable"]) is not bool:
+            raise TypeError("a codec's size is a whole number and nullable true or false")
         return cls(
-            starts=np.array(data["starts"], dtype=np.int64),
-            mass=np.array(data["mass"], dtype=np.float64),
-            cell=np.array(data["cell"], dtype=np.int64),
-            size=int(data["size"]),
-            nullable=bool(data["nullable"]),
-            missing=float(data["missing"]),
+            starts=np.array(_listed(data["starts"], int), dtype=np.int64),
+            mass=np.array(_listed(data["mass"], int, float), dtype=np.float64),
+            cell=np.array(_listed(data["cell"], int), dtype=np.int64),
+            size=data["size"],
+            nullable=data["nullable"],
+            missing=float(*_listed([data["missing"]], int, float)),
         )
+
+
+def _listed(values: Any, *kinds: type) -> list[Any]:
+    """The list, once every item is known to be of one of `kinds` (a boolean is no number)."""
+    if type(values) is not list or not {type(value) for value in values} <= set(kinds):
+        raise TypeError("a codec holds lists of numbers")
+    return values
 
 
 def build_codec(column: AnyColumn, histogram: LeafHistogram, max_cells: int = MAX_CELLS) -> ColumnCodec:
@@ -161,11 +176,11 @@ def check_codec(name: str, column: AnyColumn, codec: ColumnCodec) -> None:
         and codec.size == column.size
         and codec.nullable == column.nullable
         and codec.starts[0] == 0
-        and codec.starts[-1] < codec.size
+        # every start within the domain, or differences of extreme numbers wrap around
+        and bool(((codec.starts >= 0) & (codec.starts < codec.size)).all())
         and bool((np.diff(codec.starts) > 0).all())
-        and bool(np.isfinite(codec.mass).all() and (codec.mass >= 0).all())
-        and np.isfinite(codec.missing)
-        and codec.missing >= 0
+        and bool(((codec.mass >= 0) & (codec.mass <= MOST_ROWS)).all())
+        and 0 <= codec.missing <= MOST_ROWS
         and bool((np.unique(cells) == np.arange(len(np.unique(cells)))).all())
         and len(np.unique(cells)) < np.iinfo(np.int16).max
     )

@@ -21,6 +21,7 @@ from synthpriv.encoding.partition import (
     refine,
     rounds_needed,
 )
+from synthpriv.errors import BundleError
 from synthpriv.schema import Identifier, Schema
 from synthpriv.schema.values import Positions, identifiers, place, restore
 
@@ -82,6 +83,10 @@ class TableEncoder:
         """The inverse of `to_dict`; raises BundleError for codecs that do not fit the schema."""
         schema = Schema.from_dict(data["schema"])
         codecs = {}
+        if set(data["codecs"]) != set(schema.modelled):
+            raise BundleError(
+                "an encoder must hold one codec per modelled column, found others; fetch it again."
+            )
         for name, column in schema.modelled.items():
             codecs[name] = ColumnCodec.from_dict(data["codecs"][name])
             check_codec(name, column, codecs[name])

@@ -6,8 +6,6 @@ import hashlib
 import importlib.metadata
 import json
 import math
-import shutil
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import pandas as pd
 
 from synthpriv.errors import BundleError, SynthprivError
 from synthpriv.privacy.ledger import Ledger
+from synthpriv.release.folders import new_folder
 from synthpriv.release.policy import Decision
 from synthpriv.schema import Schema
 from synthpriv.synthesizers.base import FittedSynthesizer
@@ -25,7 +24,7 @@ from synthpriv.tables import read_table, write_table
 FORMAT = 1
 MANIFEST = "manifest.json"
 SEAL = "manifest.sha256"
-SUFFIXES = {"csv": "csv", "csv.gz": "csv.gz", "parquet": "parquet", "arrow": "arrow"}
+SUFFIXES = ("csv", "csv.gz", "parquet", "arrow")
 PACKAGES = ("numpy", "pandas", "torch", "opacus", "dp-accounting", "opendp", "randomgen", "safetensors")
 COVERED = ("the synthetic table", "the saved synthesizer", "every count that either was made from")
 NOT_COVERED = (
@@ -52,51 +51,25 @@ def write_bundle(
         raise BundleError(f"a bundle is written for an approved release only, found {decision.reasons}.")
     if format not in SUFFIXES:
         raise BundleError(f"format must be one of {', '.join(SUFFIXES)}, found {format!r}.")
-    target = require_free(folder)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.parent / f".{target.name}.{uuid.uuid4().hex}.partial"
-    try:
-        partial.mkdir()
-        write_table(synthetic, partial / f"synthetic.{SUFFIXES[format]}", fitted.schema)
+    with new_folder(folder) as partial:
+        write_table(synthetic, partial / f"synthetic.{format}", fitted.schema)
         fitted.schema.write(partial / "schema.toml")
         fitted.save(partial / "synthesizer")
         _write_json(partial / "ledger.json", ledger.to_json())
         _write_json(partial / MANIFEST, manifest(partial, fitted, ledger, len(synthetic)))
         (partial / SEAL).write_text(_hash(partial / MANIFEST) + "\n", encoding="ascii")
-        if target.exists():
-            target.rmdir()
-        partial.rename(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return target
-
-
-def require_free(folder: str | Path) -> Path:
-    """The folder, if it is absent or empty; raises BundleError otherwise."""
-    target = Path(folder)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise BundleError(
-            f"the output folder must be new or empty, found {str(target)!r} in use; name another or move it."
-        )
-    return target
+        verify_bundle(partial)
+    return Path(folder)
 
 
 def manifest(folder: Path, fitted: FittedSynthesizer, ledger: Ledger, rows: int) -> dict[str, Any]:
     """The claim, what it covers, versions, and the hash of every file in `folder`."""
-    claim = fitted.claim
     return {
         "format": FORMAT,
         "claim": {
-            "private": claim.private,
-            "mark": "DIFFERENTIALLY PRIVATE" if claim.private else "NOT_PRIVATE",
-            "unit": unit_of_privacy(fitted.schema),
-            "adjacency": "add or remove one unit",
-            "epsilon": _finite(claim.epsilon),
-            "delta": claim.delta,
-            "epsilon_replace_one": _finite(claim.epsilon_replace_one),
+            **_checked_claim(fitted),
             "covers": list(COVERED),
             "does_not_cover": list(NOT_COVERED),
-            "domain_from_data": claim.domain_from_data,
         },
         "synthesizer": fitted.config.name,
         "synthetic_rows": rows,
@@ -113,6 +86,21 @@ def manifest(folder: Path, fitted: FittedSynthesizer, ledger: Ledger, rows: int)
     }
 
 
+def _checked_claim(fitted: FittedSynthesizer) -> dict[str, Any]:
+    """The part of the claim that a verifier computes anew from the saved synthesizer."""
+    claim = fitted.claim
+    return {
+        "private": claim.private,
+        "mark": "DIFFERENTIALLY PRIVATE" if claim.private else "NOT_PRIVATE",
+        "unit": unit_of_privacy(fitted.schema),
+        "adjacency": "add or remove one unit",
+        "epsilon": _finite(claim.epsilon),
+        "delta": claim.delta,
+        "epsilon_replace_one": _finite(claim.epsilon_replace_one),
+        "domain_from_data": claim.domain_from_data,
+    }
+
+
 def unit_of_privacy(schema: Schema) -> str:
     """The unit in words."""
     if schema.privacy_unit is None:
@@ -124,7 +112,8 @@ def verify_bundle(folder: str | Path) -> dict[str, Any]:
     """Check a bundle and return its manifest; raises BundleError naming the first thing that is wrong.
 
     Every file is listed with its hash, nothing else lies there, the manifest matches its seal, the
-    synthesizer loads, and claim, schema and table agree with each other.
+    synthesizer loads, and claim, schema, table and ledger agree with each other. The seal is a plain hash:
+    it shows damage, and proves origin only where it was received by another way than the bundle.
     """
     root = Path(folder)
     found = _read_manifest(root)
@@ -134,32 +123,45 @@ def verify_bundle(folder: str | Path) -> dict[str, Any]:
         schema = Schema.read(root / "schema.toml")
         [table] = [root / name for name in found["files"] if name.startswith("synthetic.")]
         rows = len(read_table(table, schema))
-    except ValueError:
-        raise BundleError("a bundle must hold one synthetic table, found none or several.") from None
+        digests = [entry["digest"] for entry in json.loads((root / "ledger.json").read_bytes())["entries"]]
     except SynthprivError as error:
-        raise BundleError(f"a file of the bundle cannot be read: {error}") from None
-    claim = found["claim"]
-    stated = (claim["private"], claim["epsilon"], claim["delta"], found["synthetic_rows"])
-    actual = (fitted.claim.private, _finite(fitted.claim.epsilon), fitted.claim.delta, rows)
-    if stated != actual or schema != fitted.schema:
+        raise BundleError(f"every file of a bundle must be readable, found otherwise: {error}") from None
+    except (ValueError, KeyError, TypeError, OSError):
         raise BundleError(
-            f"claim, schema and table must agree, found {stated} stated and {actual} in the files; "
+            "a bundle must hold one synthetic table and one ledger, found none or several; "
             "do not use this bundle."
-        )
+        ) from None
+    stated = {name: found["claim"].get(name) for name in _checked_claim(fitted)}
+    agree = {
+        "claim": stated == _checked_claim(fitted),
+        "schema": schema == fitted.schema,
+        "number of rows": found["synthetic_rows"] == rows,
+        "ledger": fitted.claim.ledger_digest in digests and found["ledger"]["digest"] == digests[-1],
+    }
+    for name, holds in agree.items():
+        if not holds:
+            raise BundleError(
+                f"manifest and files must agree, found another {name} in the files than in {MANIFEST}; "
+                "do not use this bundle."
+            )
     return found
 
 
 def _read_manifest(root: Path) -> dict[str, Any]:
     path, seal = root / MANIFEST, root / SEAL
     if not path.is_file() or not seal.is_file():
-        raise BundleError(f"a bundle must hold {MANIFEST} and {SEAL}, found none in {str(root)!r}.")
+        raise BundleError(
+            f"a bundle must hold {MANIFEST} and {SEAL}, found none in {str(root)!r}; name the folder that "
+            "'synthpriv release' wrote."
+        )
     if path.stat().st_size > 2**20 or _hash(path) != seal.read_bytes().decode("ascii", "replace").strip():
         raise BundleError(f"{MANIFEST} must match {SEAL}, found a change; do not use this bundle.")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        whole = found["format"] == FORMAT and {"claim", "files", "synthetic_rows"} <= set(found)
-        whole = whole and {"private", "epsilon", "delta"} <= set(found["claim"])
-        whole = whole and all({"sha256", "bytes"} <= set(facts) for facts in found["files"].values())
+        whole = found["format"] == FORMAT and isinstance(found["synthetic_rows"], int)
+        whole = whole and all(isinstance(thing, str) for thing in found["claim"]["covers"])
+        whole = whole and all(isinstance(facts["sha256"], str) for facts in found["files"].values())
+        whole = whole and isinstance(found["ledger"]["digest"], str)
     except (ValueError, KeyError, TypeError, AttributeError):
         whole = False
     if not whole:
@@ -170,14 +172,20 @@ def _read_manifest(root: Path) -> dict[str, Any]:
 
 
 def _check_files(root: Path, listed: Mapping[str, Mapping[str, Any]]) -> None:
-    present = {path.relative_to(root).as_posix() for path in root.rglob("*") if not path.is_dir()}
+    present = {
+        path.relative_to(root).as_posix()
+        for path in root.rglob("*")
+        if path.is_symlink() or not path.is_dir()
+    }
     present -= {MANIFEST, SEAL}
     for name in sorted(present ^ set(listed)):
         state = "missing" if name in listed else "not in the manifest"
-        raise BundleError(f"a bundle must hold exactly the manifest's files, found {name!r} {state}.")
+        raise BundleError(
+            f"a bundle must hold exactly the manifest's files, found {name!r} {state}; do not use this bundle."
+        )
     for name, facts in listed.items():
         path = root / name
-        if path.is_symlink() or _hash(path) != facts["sha256"]:
+        if path.is_symlink() or not path.is_file() or _hash(path) != facts["sha256"]:
             raise BundleError(
                 f"every file must match the manifest, found {name!r} changed; do not use this bundle."
             )

@@ -65,6 +65,8 @@ class Synthesizer(ABC):
             configuration.require("delta", self.delta, 0.0, 0.5)
         if self.random_state is not None:
             configuration.require("random_state", self.random_state, 0, 2**63 - 1, whole=True)
+        configuration.require_flag("verbose", self.verbose)
+        configuration.require_flag("accept_drafted_schema", self.accept_drafted_schema)
 
     def fit(
         self,

@@ -38,11 +38,26 @@ def configuration(cls: type[Class]) -> type[Class]:
 
 def require(name: str, value: Any, low: float, high: float = math.inf, *, whole: bool = False) -> None:
     """Raise ConfigurationError unless `value` is a number in low..high (and whole, where asked)."""
-    number = isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
-    if not number or not low <= value <= high or (whole and not float(value).is_integer()):
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not low <= value <= high or (whole and value % 1 != 0):
         kind = "a whole number" if whole else "a number"
         span = f"at least {low}" if high == math.inf else f"in {low}..{high}"
         raise ConfigurationError(f"{name} must be {kind} {span}, found {value!r}.")
+
+
+def require_flag(name: str, value: Any) -> None:
+    """Raise ConfigurationError unless `value` is True or False."""
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{name} must be True or False, found {value!r}.")
+
+
+def layer_widths(name: str, value: Any) -> tuple[int, ...]:
+    """The widths of hidden layers: 1 to 16 whole numbers; raises ConfigurationError."""
+    if not isinstance(value, list | tuple) or not 1 <= len(value) <= 16:
+        raise ConfigurationError(f"{name} must be a list of 1 to 16 widths, found {value!r}.")
+    for width in value:
+        require(name, width, 1, 4096, whole=True)
+    return tuple(int(width) for width in value)
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from synthpriv.privacy.ledger import Release
 from synthpriv.privacy.private_table import PrivateTable
 from synthpriv.schema import Boolean, Categorical, Schema
 from synthpriv.synthesizers.base import Progress, SampleModel, Synthesizer
-from synthpriv.synthesizers.configuration import check_training, configuration, require
+from synthpriv.synthesizers.configuration import check_training, configuration, layer_widths, require
 from synthpriv.synthesizers.networks import (
     Discriminator,
     Generator,
@@ -34,6 +34,8 @@ from synthpriv.synthesizers.networks import (
     relaxed_one_hot,
 )
 from synthpriv.synthesizers.planning import FitPlan, TrainingSettings
+
+CALIBRATION_POOL = 16_384
 
 
 @configuration
@@ -64,10 +66,7 @@ class CTGANSynthesizer(Synthesizer):
         super().__post_init__()
         check_training(self)
         for name in ("generator_dim", "discriminator_dim"):
-            widths = tuple(getattr(self, name))
-            object.__setattr__(self, name, widths)
-            for width in widths or (0,):
-                require(name, width, 1, 4096, whole=True)
+            object.__setattr__(self, name, layer_widths(name, getattr(self, name)))
         require("generator_learning_rate", self.generator_learning_rate, 1e-9, 10.0)
         require("discriminator_steps", self.discriminator_steps, 1, 10_000, whole=True)
         require("anchor", self.anchor, 0.0)
@@ -193,9 +192,12 @@ class _Game:
             self.average.update_parameters(self.generator)
 
     def averaged_generator(self) -> Generator:
-        """The mean of the generator's weights over the second half of its steps."""
+        """The mean of the generator's weights over its second half, its columns matched to released ones."""
         averaged = self.average.module
         assert isinstance(averaged, Generator)
+        self.generator = averaged
+        with torch.no_grad():
+            averaged.heads.match_shares(self.generate(CALIBRATION_POOL, self.outside), self.released)
         return averaged
 
 

@@ -65,11 +65,24 @@ class ColumnHeads(nn.Module):
         ]
         return torch.stack(parts).sum(0)
 
+    @torch.no_grad()
+    def match_shares(self, logits: Tensor, released: Tensor, rounds: int = 20) -> None:
+        """Shift the biases until the mean of each column's softmax over `logits` is the released share.
+
+        Iterative proportional fitting of one-way distributions (Deming and Stephan 1940); post-processing.
+        """
+        shift = torch.zeros_like(released)
+        for _ in range(rounds):
+            parts = (logits + shift).split(self.sizes, dim=1)
+            mean = torch.cat([part.softmax(1).mean(0) for part in parts])
+            shift += released.log() - mean.clamp_min(1e-9).log()
+        self.linear.bias += shift
+
     def sample(self, logits: Tensor, generator: torch.Generator) -> Tensor:
-        """Codes drawn column by column (shape (rows, columns))."""
+        """Codes drawn column by column (shape (rows, columns)), whatever the weights: NaN counts as 0."""
         parts = [
             torch.multinomial(part.softmax(1), 1, generator=generator)
-            for part in logits.split(self.sizes, dim=1)
+            for part in logits.nan_to_num().split(self.sizes, dim=1)
         ]
         return torch.cat(parts, dim=1)
 

@@ -19,6 +19,8 @@ from synthpriv.synthesizers.configuration import check_training, configuration, 
 from synthpriv.synthesizers.networks import Decoder, VariationalAutoencoder, initialise, loss_generator
 from synthpriv.synthesizers.planning import FitPlan, TrainingSettings
 
+CALIBRATION_POOL = 16_384
+
 
 @configuration
 class VAESynthesizer(Synthesizer):
@@ -87,7 +89,11 @@ class VAESynthesizer(Synthesizer):
             Optimization(learning_rate=self.learning_rate),
             lambda step: report("training", step + 1, steps),
         )
-        return VAEModel(network.decoder)
+        decoder = network.decoder
+        with torch.no_grad():
+            pool = decoder(torch.randn(CALIBRATION_POOL, self.embedding_dim, generator=generator))
+        decoder.heads.match_shares(pool, torch.from_numpy(np.concatenate(encoder.shares)).float())
+        return VAEModel(decoder)
 
 
 class VAEModel(SampleModel):
