@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -85,5 +86,5 @@ class Replayed:
     def discrete_gaussian(self, shape: Any, scale: float) -> Any:
         return np.rint(self.rng.normal(0.0, 1.0, shape) * scale * self.scale).astype(np.int64)
 
-    def discrete_laplace(self, shape: Any, scale: float) -> Any:
-        return np.rint(self.rng.laplace(0.0, 1.0, shape) * scale * self.scale).astype(np.int64)
+    def discrete_laplace(self, scale: float) -> int:
+        return round(self.rng.laplace(0.0, 1.0) * scale * self.scale)

@@ -74,25 +74,6 @@ def noisy_counts(
     return noisy.reshape(exact.shape)
 
 
-def nonnegative_projection(counts: NDArray[Any], total: float) -> NDArray[np.float64]:
-    """The nonnegative array of sum `total` that is nearest to `counts` in Euclidean distance, same shape.
-
-    total: at least 0, a public or already released figure. Post-processing.
-    Source: Duchi et al., Efficient Projections onto the l1-Ball (2008), figure 1.
-    """
-    if not 0 <= total < float("inf"):
-        raise ConfigurationError(f"total must be finite and at least 0, found {total!r}. Clip it first.")
-    values = np.asarray(counts, dtype=np.float64)
-    if values.size == 0:
-        raise ConfigurationError("counts must hold at least one cell, found none. Pass a histogram.")
-    descending = np.sort(values, axis=None)[::-1]
-    excess = (np.cumsum(descending) - total) / np.arange(1, values.size + 1)
-    # The first cell always qualifies but for rounding; the last that does sets what every cell gives up.
-    kept = max(int(np.count_nonzero(descending > excess)), 1)
-    projected: NDArray[np.float64] = np.maximum(values - excess[kept - 1], 0.0)
-    return projected
-
-
 def _check_scale(scale: float) -> None:
     if not 0 < scale < float("inf"):
         raise ConfigurationError(

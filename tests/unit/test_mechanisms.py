@@ -1,4 +1,4 @@
-"""Noisy counts keep shape and type; the projection is the nearest point of the simplex."""
+"""Noisy counts keep shape and type, and refuse what has no exact sampler."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 from synthpriv.errors import ConfigurationError
 from synthpriv.privacy import mechanisms
-from synthpriv.privacy.mechanisms import noisy_count, noisy_counts, nonnegative_projection
+from synthpriv.privacy.mechanisms import noisy_count, noisy_counts
 from synthpriv.privacy.randomness import replay
 
 
@@ -73,28 +73,3 @@ def test_bad_scales_raise(scale: float) -> None:
 def test_bad_counts_raise() -> None:
     with pytest.raises(ConfigurationError, match="int64"):
         noisy_counts(np.zeros(3), 1.0)  # type: ignore[arg-type]
-    with pytest.raises(ConfigurationError, match="total"):
-        nonnegative_projection(np.ones(3), -1.0)
-    with pytest.raises(ConfigurationError, match="at least one cell"):
-        nonnegative_projection(np.ones(0), 1.0)
-
-
-@pytest.mark.parametrize("total", [0.0, 1.0, 250.0])
-@pytest.mark.parametrize("shape", [(1,), (30,), (4, 5)])
-def test_projection_is_the_nearest_point(shape: tuple[int, ...], total: float) -> None:
-    """The conditions of optimality: one shift for every kept cell, and none kept that would be negative."""
-    counts = np.random.default_rng(5).normal(3.0, 20.0, size=shape)
-    projected = nonnegative_projection(counts, total)
-    assert projected.shape == shape
-    assert projected.min() >= 0
-    assert projected.sum() == pytest.approx(total, abs=1e-9)
-    shift = counts - projected
-    kept = projected > 0
-    if kept.any():
-        assert np.ptp(shift[kept]) < 1e-9
-        assert np.all(counts[~kept] <= shift[kept].mean() + 1e-9)
-
-
-def test_projection_leaves_a_point_of_the_simplex() -> None:
-    counts = np.array([5, 0, 7], dtype=np.int64)
-    assert nonnegative_projection(counts, 12.0) == pytest.approx(counts)
