@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+
+# two test workers on two cores: threads that spin for each other's cores make everything ten times slower
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
 from pathlib import Path
 from typing import Any
 
