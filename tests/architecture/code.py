@@ -34,7 +34,12 @@ class Module:
     def tree(self) -> ast.Module:
         return ast.parse(self.source)
 
-    @property
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """Every node of the tree."""
+        return list(ast.walk(self.tree))
+
+    @cached_property
     def name(self) -> str:
         return self.path.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
 
@@ -87,9 +92,13 @@ class Module:
             return ""
         return ".".join([self.names[node.id], *reversed(parts)])
 
-    @property
+    @cached_property
     def functions(self) -> list[Function]:
-        return [node for node in ast.walk(self.tree) if isinstance(node, Function)]
+        return [node for node in self.nodes if isinstance(node, Function)]
+
+    @cached_property
+    def calls(self) -> list[ast.Call]:
+        return [node for node in self.nodes if isinstance(node, ast.Call)]
 
 
 Code = Mapping[str, Module]

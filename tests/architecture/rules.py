@@ -40,6 +40,8 @@ def imports_run_down(code: Code) -> Iterator[str]:
         here, there = _package(module.name), _package(target)
         if module.name == PACKAGE or here == there:
             continue
+        if found.target == f"{PACKAGE}.__version__":
+            continue
         if there == "":
             yield f"{module.path}:{found.line} imports the public facade; import from the name's own module."
         elif here not in FLOORS or there not in FLOORS:
@@ -102,7 +104,7 @@ def private_rows_behind_the_door(code: Code) -> Iterator[str]:
     for module in code.values():
         if module.path == DOOR:
             continue
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             named = node.attr if isinstance(node, ast.Attribute) else getattr(node, "value", None)
             if isinstance(named, str) and "_PrivateTable__" in named:
                 yield f"{module.path}:{node.lineno} reaches behind the door by name mangling."
@@ -149,7 +151,7 @@ def the_door_is_used_by_its_methods(code: Code) -> Iterator[str]:
     for module in code.values():
         for function in module.functions if module.path != DOOR else []:
             holders = _door_holders(function)
-            for node in ast.walk(function):
+            for node in ast.walk(function) if holders else []:
                 where = f"{module.path}:{getattr(node, 'lineno', 0)}"
                 if isinstance(node, ast.Attribute) and _names(node.value) & holders:
                     if node.attr not in allowed:
@@ -212,7 +214,7 @@ def no_global_randomness(code: Code) -> Iterator[str]:
         if wrong:
             yield f"{module.path}:{call.lineno} uses global randomness: {ast.unparse(call.func)}."
     for module in code.values():
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if isinstance(node, ast.Attribute) and module.dotted(node) == "torch.default_generator":
                 yield f"{module.path}:{node.lineno} uses torch's global generator."
 
@@ -222,7 +224,7 @@ def only_the_command_line_prints(code: Code) -> Iterator[str]:
     for module in code.values():
         if _package(module.name) == "cli":
             continue
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if isinstance(node, ast.Call) and _is_name(node, "print"):
                 yield f"{module.path}:{node.lineno} prints."
             if isinstance(node, ast.Attribute) and module.dotted(node) in {"sys.stdout", "sys.stderr"}:
@@ -260,7 +262,7 @@ def warnings_are_not_silenced(code: Code) -> Iterator[str]:
             and any("catch_warnings" in ast.unparse(item.context_expr) for item in block.items)
             for call in ast.walk(block)
         }
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if isinstance(node, ast.Call) and module.dotted(node.func) in quiet and id(node) not in sheltered:
                 yield f"{module.path}:{node.lineno} silences warnings for everyone."
 
@@ -322,9 +324,8 @@ def _package(name: str) -> str:
 
 def _calls(code: Code) -> Iterator[tuple[Module, ast.Call]]:
     for module in code.values():
-        for node in ast.walk(module.tree):
-            if isinstance(node, ast.Call):
-                yield module, node
+        for call in module.calls:
+            yield module, call
 
 
 def _is_name(call: ast.Call, name: str) -> bool:
