@@ -84,9 +84,7 @@ class TableEncoder:
         schema = Schema.from_dict(data["schema"])
         codecs = {}
         if set(data["codecs"]) != set(schema.modelled):
-            raise BundleError(
-                "an encoder must hold one codec per modelled column, found others; fetch it again."
-            )
+            raise BundleError("an encoder must hold one codec per modelled column, found others; fetch it.")
         for name, column in schema.modelled.items():
             codecs[name] = ColumnCodec.from_dict(data["codecs"][name])
             check_codec(name, column, codecs[name])
