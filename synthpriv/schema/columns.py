@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -11,6 +11,7 @@ from numbers import Real
 from typing import Any, Literal
 
 from synthpriv.errors import SchemaError
+from synthpriv.schema.patterns import check_pattern
 
 Category = str | int | float
 Resolution = Literal["s", "min", "h", "D"]
@@ -71,7 +72,7 @@ class Categorical(Column):
             )
         labels = [canonical(value) for value in values]
         if len(set(labels)) != len(labels):
-            twice = next(label for label in labels if labels.count(label) > 1)
+            [(twice, _)] = Counter(labels).most_common(1)
             raise SchemaError(f"categories must differ from each other, found {twice!r} twice; remove one.")
         if self.nullable and "" in labels:
             raise SchemaError(
@@ -210,15 +211,10 @@ class Identifier(Column):
     kind: Literal["identifier"] = "identifier"
 
     def __post_init__(self) -> None:
-        """Check that the pattern is a regular expression."""
+        """Check that values can be made from the pattern."""
         super().__post_init__()
         _check_flag(self.unique, "unique")
-        try:
-            re.compile(self.pattern)
-        except (re.error, TypeError) as error:
-            raise SchemaError(
-                f"pattern must be a regular expression, found {self.pattern!r} ({error})."
-            ) from None
+        check_pattern(self.pattern)
 
     @property
     def size(self) -> int:

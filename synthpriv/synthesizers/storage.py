@@ -23,8 +23,9 @@ from synthpriv.synthesizers.independent import IndependentSynthesizer
 from synthpriv.synthesizers.saving import DESCRIPTION, FORMAT, WEIGHTS
 from synthpriv.synthesizers.vae import VAESynthesizer
 
-LARGEST_DESCRIPTION = 256 * 2**20
-LARGEST_WEIGHTS = 4 * 2**30
+LARGEST_DESCRIPTION = 64 * 2**20
+LARGEST_WEIGHTS = 2**30
+FIELDS = {"format", "kind", "config", "claim", "encoder"}
 SYNTHESIZERS: dict[str, type[Synthesizer]] = {
     kind.name: kind for kind in (VAESynthesizer, CTGANSynthesizer, IndependentSynthesizer)
 }
@@ -39,7 +40,7 @@ def load(path: str | Path) -> FittedSynthesizer:
         description = _read_description(folder / DESCRIPTION)
         config = _read_config(description)
         encoder = TableEncoder.from_dict(description["encoder"])
-        claim = _read_claim(description["claim"])
+        claim = _read_claim(description["claim"], config)
         with torch.device("meta"):
             model = config.empty_model(encoder)
         _fill(model, folder / WEIGHTS)
@@ -47,12 +48,22 @@ def load(path: str | Path) -> FittedSynthesizer:
     except BundleError:
         raise
     except SynthprivError as error:
-        raise BundleError(f"the saved synthesizer {str(folder)!r} is damaged: {error}") from None
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+        raise BundleError(f"the saved synthesizer {str(folder)!r} is damaged: {_brief(error)}") from None
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, OSError) as error:
         raise BundleError(
             f"the saved synthesizer {str(folder)!r} must have the fields that 'save' writes, found "
-            f"{type(error).__name__}: {error}; fetch it again."
+            f"{type(error).__name__}: {_brief(error)}; fetch it again."
         ) from None
+
+
+def _brief(text: object) -> str:
+    """The text of an error on one line, cut short: it may quote what a stranger wrote.
+
+    >>> _brief("two\\nlines")
+    'two lines'
+    """
+    line = " ".join(str(text).encode("ascii", "backslashreplace").decode().split())
+    return line if len(line) <= 300 else f"{line[:300]} ..."
 
 
 def _read_description(path: Path) -> dict[str, Any]:
@@ -62,30 +73,40 @@ def _read_description(path: Path) -> dict[str, Any]:
         raise BundleError(f"{path.name} must be at most {LARGEST_DESCRIPTION >> 20} MiB, found more.")
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise BundleError(f"{path.name} must be JSON, found damage: {error}; fetch it again.") from None
+        json.dumps(description, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    except ValueError as error:  # no JSON, no UTF-8; NaN, infinity or half a character somewhere inside
+        raise BundleError(
+            f"{path.name} must be JSON, found damage: {_brief(error)}; fetch it again."
+        ) from None
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         raise BundleError(f"{path.name} must be of format {FORMAT}, found another; update synthpriv.")
+    if set(description) != FIELDS or set(description["encoder"]) != {"schema", "codecs"}:
+        raise BundleError(f"{path.name} must hold what 'save' writes and no more, found other fields.")
     return description
 
 
 def _read_config(description: dict[str, Any]) -> Synthesizer:
     kind, arguments = description["kind"], dict(description["config"])
     if kind not in SYNTHESIZERS:
-        raise BundleError(f"a saved synthesizer is one of {', '.join(SYNTHESIZERS)}, found {kind!r}.")
+        raise BundleError(f"a saved synthesizer is one of {', '.join(SYNTHESIZERS)}, found {_brief(kind)!r}.")
     if arguments.get("epsilon") == "inf":
         arguments["epsilon"] = math.inf
     return SYNTHESIZERS[kind](**arguments)
 
 
-def _read_claim(data: dict[str, Any]) -> Claim:
+def _read_claim(data: dict[str, Any], config: Synthesizer) -> Claim:
+    """The claim, if it is one that a fit under `config` can make."""
     values: dict[str, Any] = {key: math.inf if value == "inf" else value for key, value in data.items()}
     claim = Claim(**values)
-    for name in ("epsilon", "delta", "epsilon_replace_one"):
-        configuration.require(f"claim.{name}", getattr(claim, name), 0.0)
+    configuration.require("claim.epsilon_replace_one", claim.epsilon_replace_one, 0.0)
+    configuration.require("claim.delta", claim.delta, 0.0, 0.5 if config.delta is None else config.delta)
     configuration.require("claim.rows", claim.rows, 0, 10**12, whole=True)
-    if not isinstance(claim.private, bool) or not isinstance(claim.ledger_digest, str):
-        raise BundleError("the claim must say whether it is private, found no such flag; fetch it again.")
+    configuration.require_flag("claim.private", claim.private)
+    configuration.require_flag("claim.domain_from_data", claim.domain_from_data)
+    if claim.epsilon != config.epsilon or (claim.private and math.isinf(claim.epsilon)):
+        raise BundleError("the claim must be that of the configuration, found another; fetch it again.")
+    if not isinstance(claim.ledger_digest, str):
+        raise BundleError("the claim must name its ledger, found no digest; fetch it again.")
     return claim
 
 
@@ -102,18 +123,18 @@ def _fill(model: SampleModel, path: Path) -> None:
             if names != set(expected):
                 odd = sorted(names ^ set(expected))[0]
                 raise BundleError(
-                    f"{path.name} must hold the model's tensors only, found a mismatch at {odd!r}."
+                    f"{path.name} must hold the model's tensors only, found a mismatch at {_brief(odd)!r}."
                 )
             for name, shape in expected.items():
-                found = tuple(stored.get_slice(name).get_shape())
-                if found != shape:
+                declared = stored.get_slice(name)
+                if (found := (declared.get_dtype(), tuple(declared.get_shape()))) != ("F32", shape):
                     raise BundleError(
-                        f"tensor {name!r} must have shape {shape}, found {found}; fetch it again."
+                        f"tensor {name!r} must be F32 of shape {shape}, found {_brief(found)}; fetch it."
                     )
             tensors = {name: stored.get_tensor(name) for name in expected}
     except (SafetensorError, OSError) as error:
-        raise BundleError(f"{path.name} must be a safetensors file, found damage: {error}.") from None
+        raise BundleError(f"{path.name} must be a safetensors file, found damage: {_brief(error)}.") from None
     for name, tensor in tensors.items():
-        if tensor.dtype != torch.float32 or not bool(torch.isfinite(tensor).all()):
-            raise BundleError(f"tensor {name!r} must hold finite single-precision numbers, found others.")
+        if not bool(torch.isfinite(tensor).all()):
+            raise BundleError(f"tensor {name!r} must hold finite numbers, found others; fetch it again.")
     model.fill(tensors)
