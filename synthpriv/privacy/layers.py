@@ -20,8 +20,8 @@ from synthpriv.errors import UnsupportedModel
 class CodeLinear(nn.Module):
     """A linear layer on one-hot coded columns that reads the codes themselves: a gather and a sum.
 
-    sizes: the number of cells per column. Input: codes of shape (rows, columns), 0-based within each
-    column; output: (rows, out_features). Equal to nn.Linear on the concatenated one-hot vectors.
+    sizes: the number of cells per column. Input: codes of shape (..., columns), 0-based within each column;
+    output: (..., out_features). Equal to nn.Linear on the concatenated one-hot vectors.
     """
 
     offsets: Tensor
@@ -37,20 +37,33 @@ class CodeLinear(nn.Module):
 
     def forward(self, codes: Tensor) -> Tensor:
         """Sum the weight rows of each column's active cell."""
-        return functional.embedding_bag(codes + self.offsets, self.weight, mode="sum") + self.bias
+        cells = (codes + self.offsets).flatten(0, -2)
+        sums = functional.embedding_bag(cells, self.weight, mode="sum") + self.bias
+        return sums.view(*codes.shape[:-1], self.weight.shape[1])
+
+    def dense(self, rows: Tensor) -> Tensor:
+        """The same layer on one-hot or relaxed rows (..., cells): not for use on real rows."""
+        return rows @ self.weight + self.bias
 
 
 def squared_norms(layer: nn.Module, inputs: Tensor, grads: Tensor) -> Tensor:
     """The squared gradient norm of every row in `layer` (shape (rows,))."""
     if isinstance(layer, CodeLinear):
-        return grads.square().sum(1) * (inputs.shape[1] + 1)
+        if inputs.dim() == 2:
+            return grads.square().sum(1) * (inputs.shape[1] + 1)
+        shared = (inputs[:, :, None] == inputs[:, None, :]).sum(3) + 1.0
+        return _over_views(shared, grads)
     if isinstance(layer, nn.LayerNorm):
         return sum(part.square().sum(1) for part in _layer_norm_rows(layer, inputs, grads))  # type: ignore[return-value]
     assert isinstance(layer, nn.Linear)
     one = 0.0 if layer.bias is None else 1.0
     if inputs.dim() == 2:
         return (inputs.square().sum(1) + one) * grads.square().sum(1)
-    of_inputs = torch.einsum("bkd,bld->bkl", inputs, inputs) + one
+    return _over_views(torch.einsum("bkd,bld->bkl", inputs, inputs) + one, grads)
+
+
+def _over_views(of_inputs: Tensor, grads: Tensor) -> Tensor:
+    """Squared norm of a sum over views, from inner products (rows, k, k) of inputs and of gradients."""
     of_grads = torch.einsum("bko,blo->bkl", grads, grads)
     # rounding may leave a tiny negative number where views cancel
     return (of_inputs * of_grads).sum((1, 2)).clamp_min(0.0)
@@ -59,18 +72,23 @@ def squared_norms(layer: nn.Module, inputs: Tensor, grads: Tensor) -> Tensor:
 def weighted_sums(layer: nn.Module, inputs: Tensor, grads: Tensor, weights: Tensor) -> list[Tensor]:
     """Sum over rows of weight times row gradient, one tensor per parameter of `layer`, in its order."""
     if isinstance(layer, CodeLinear):
-        scaled = grads * weights[:, None]
+        scaled = _scale(grads, weights)
         total = torch.zeros_like(layer.weight)
         # one index_add_ per column: a single flat one over all columns is an order slower on CPU
-        for codes in (inputs + layer.offsets).unbind(1):
+        for codes in (inputs + layer.offsets).flatten(0, -2).unbind(1):
             total.index_add_(0, codes, scaled)
         return [total, scaled.sum(0)]
     if isinstance(layer, nn.LayerNorm):
         return [weights @ part for part in _layer_norm_rows(layer, inputs, grads)]
     assert isinstance(layer, nn.Linear)
-    scaled = (grads * weights.view(-1, *[1] * (grads.dim() - 1))).flatten(0, -2)
+    scaled = _scale(grads, weights)
     sums = [scaled.t() @ inputs.flatten(0, -2)]
     return sums if layer.bias is None else [*sums, scaled.sum(0)]
+
+
+def _scale(grads: Tensor, weights: Tensor) -> Tensor:
+    """Row gradients times their weights, views side by side (shape (rows * views, features))."""
+    return (grads * weights.view(-1, *[1] * (grads.dim() - 1))).flatten(0, -2)
 
 
 def _layer_norm_rows(layer: nn.LayerNorm, inputs: Tensor, grads: Tensor) -> list[Tensor]:

@@ -28,9 +28,9 @@ from synthpriv.synthesizers.configuration import check_training, configuration, 
 from synthpriv.synthesizers.networks import (
     Discriminator,
     Generator,
+    drawn_codes,
     initialise,
     loss_generator,
-    one_hot,
     relaxed_one_hot,
 )
 from synthpriv.synthesizers.planning import FitPlan, TrainingSettings
@@ -144,7 +144,7 @@ class _Game:
         self.outside, self.inside = random, loss_generator()
         self.released = torch.from_numpy(np.concatenate(encoder.shares)).float()
         self.generator = Generator(encoder.shares, label, config.embedding_dim, config.generator_dim)
-        self.discriminator = Discriminator(sum(self.sizes), config.discriminator_dim)
+        self.discriminator = Discriminator(self.sizes, config.discriminator_dim)
         for network in (self.generator, self.discriminator):
             initialise(network, random)
         self.label_shares = None if label is None else torch.from_numpy(encoder.shares[label])
@@ -170,10 +170,8 @@ class _Game:
     def pair_loss(self, codes: Tensor) -> Tensor:
         """The discriminator's loss on each real row together with a generated one (shape (rows,))."""
         with torch.no_grad():
-            fake = relaxed_one_hot(
-                self.generate(len(codes), self.inside), self.sizes, self.config.temperature, self.inside
-            )
-        scores = self.discriminator(torch.stack([one_hot(codes, self.sizes), fake], dim=1))
+            generated = drawn_codes(self.generate(len(codes), self.inside), self.sizes, self.inside)
+        scores = self.discriminator(torch.stack([codes, generated], dim=1))
         return functional.softplus(-scores[:, 0]) + functional.softplus(scores[:, 1])
 
     def generator_step(self) -> None:
@@ -182,7 +180,7 @@ class _Game:
         fake = relaxed_one_hot(logits, self.sizes, self.config.temperature, self.outside)
         mean = torch.cat([part.softmax(1) for part in logits.split(list(self.sizes), dim=1)], dim=1).mean(0)
         drift = (self.released * (self.released.log() - (mean + 1e-6).log())).sum()
-        loss = functional.softplus(-self.discriminator(fake)).mean() + self.config.anchor * drift
+        loss = functional.softplus(-self.discriminator.dense(fake)).mean() + self.config.anchor * drift
         self.optimizer.zero_grad()
         loss.backward(inputs=list(self.generator.parameters()))
         self.optimizer.step()

@@ -76,15 +76,11 @@ class ColumnHeads(nn.Module):
             parts = (logits + shift).split(self.sizes, dim=1)
             mean = torch.cat([part.softmax(1).mean(0) for part in parts])
             shift += released.log() - mean.clamp_min(1e-9).log()
-        self.linear.bias += shift
+        self.linear.bias.add_(shift)
 
     def sample(self, logits: Tensor, generator: torch.Generator) -> Tensor:
-        """Codes drawn column by column (shape (rows, columns)), whatever the weights: NaN counts as 0."""
-        parts = [
-            torch.multinomial(part.softmax(1), 1, generator=generator)
-            for part in logits.nan_to_num().split(self.sizes, dim=1)
-        ]
-        return torch.cat(parts, dim=1)
+        """Codes drawn column by column (shape (rows, columns)), whatever the weights."""
+        return drawn_codes(logits, self.sizes, generator)
 
 
 class Decoder(nn.Module):
@@ -173,29 +169,36 @@ def relaxed_one_hot(
     return hard - soft.detach() + soft
 
 
-def one_hot(codes: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Codes as concatenated one-hot vectors (shape (rows, cells))."""
-    return torch.cat(
-        [functional.one_hot(column, size) for column, size in zip(codes.unbind(1), sizes, strict=True)], dim=1
-    ).float()
+def drawn_codes(logits: Tensor, sizes: Sequence[int], generator: torch.Generator) -> Tensor:
+    """Codes drawn from every column's softmax (shape (rows, columns)): the race of exponentials."""
+    race = torch.empty_like(logits).exponential_(generator=generator)
+    # log of probability over exponential: its largest entry is a draw (Gumbel)
+    noisy = logits - race.log_()
+    return torch.stack([part.argmax(1) for part in noisy.split(list(sizes), dim=1)], dim=1)
 
 
 class Discriminator(nn.Module):
-    """One-hot rows -> a score, higher for real. Plain layers, nothing that mixes rows."""
+    """Rows -> a score, higher for real. Plain layers, nothing that mixes rows."""
 
-    def __init__(self, cells: int, hidden: Sequence[int]) -> None:
+    def __init__(self, sizes: Sequence[int], hidden: Sequence[int]) -> None:
         super().__init__()
-        widths = [cells, *hidden]
+        self.first = CodeLinear(sizes, hidden[0])
         self.body = nn.Sequential(
+            nn.LeakyReLU(0.2),
             *(
                 layer
-                for before, after in pairwise(widths)
+                for before, after in pairwise(hidden)
                 for layer in (nn.Linear(before, after), nn.LeakyReLU(0.2))
             ),
-            nn.Linear(widths[-1], 1),
+            nn.Linear(hidden[-1], 1),
         )
 
-    def forward(self, rows: Tensor) -> Tensor:
-        """Scores of rows of shape (..., cells)."""
-        scores: Tensor = self.body(rows).squeeze(-1)
+    def forward(self, codes: Tensor) -> Tensor:
+        """Scores of codes of shape (..., columns)."""
+        scores: Tensor = self.body(self.first(codes)).squeeze(-1)
+        return scores
+
+    def dense(self, rows: Tensor) -> Tensor:
+        """Scores of generated, relaxed one-hot rows (..., cells), which gradients flow through."""
+        scores: Tensor = self.body(self.first.dense(rows)).squeeze(-1)
         return scores

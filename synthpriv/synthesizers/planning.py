@@ -20,8 +20,8 @@ from synthpriv.privacy.events import Counts, Event
 from synthpriv.schema import Schema
 
 COUNT_SHARE = 0.02
-ENCODING_SHARE = 0.1
-LARGEST_BATCH = 8192
+ENCODING_SHARE = 0.2
+LARGEST_BATCH = 4096
 LARGEST_RATE = 0.25
 
 

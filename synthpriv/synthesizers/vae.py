@@ -27,7 +27,7 @@ class VAESynthesizer(Synthesizer):
     """A variational autoencoder whose encoder and decoder both learn from noisy clipped gradients.
 
     epochs: passes over the table (default: a fixed number of steps). batch_size: expected rows per step
-    (default: a quarter of the table, at most 8192; large batches and few steps suit a fixed budget).
+    (default: a quarter of the table, at most 4096; large batches and few steps suit a fixed budget).
     embedding_dim: size of the latent. hidden_dim: width of the hidden layers. beta: weight of the latent's
     divergence from the normal.
     """

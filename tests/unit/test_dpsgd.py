@@ -257,3 +257,28 @@ def test_only_one_file_imports_opacus() -> None:
         in "".join(line for line in p.read_text().splitlines() if line.startswith(("import", "from")))
     ]
     assert found == ["dpsgd.py"]
+
+
+@pytest.mark.parametrize("bound", [1e-3, 0.3, 1e6])
+def test_code_views_of_a_row_are_clipped_as_one(bound: float) -> None:
+    """Real and generated codes of one row through one layer: their cells may coincide."""
+    torch.manual_seed(0)
+    network = nn.Sequential(CodeLinear(SIZES, 6), nn.LeakyReLU(0.2, inplace=True), nn.Linear(6, 1))
+    pairs = torch.stack([draw_codes(9, 1), draw_codes(9, 2)], dim=1)
+
+    def loss(index: Tensor) -> Tensor:
+        scores = network(pairs[index[:, 0]]).squeeze(-1)
+        return functional.softplus(-scores[:, 0]) + functional.softplus(scores[:, 1])
+
+    index = torch.arange(9)[:, None]
+    found = clipped_sums(supported_layers(network), loss, index, bound)
+    expected = explicit_clipped_sums(network, loss, index, bound)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=2e-4, atol=2e-6)
+
+
+def test_dense_and_coded_rows_give_the_same() -> None:
+    layer = CodeLinear(SIZES, 4)
+    codes = draw_codes(6, 0)
+    hot = torch.cat([functional.one_hot(codes[:, k], size) for k, size in enumerate(SIZES)], dim=1).float()
+    torch.testing.assert_close(layer(codes), layer.dense(hot))
