@@ -3,42 +3,60 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from synthpriv.cli import options
-from synthpriv.cli.words import number, say, say_json, say_table
+from synthpriv.cli.words import counted, number, say, say_json, say_table
 from synthpriv.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from synthpriv.privacy.ledger import Ledger
 
-app = typer.Typer(no_args_is_help=True, help="Read and verify a budget ledger.")
-LedgerArgument = Annotated[Path, typer.Argument(help="A ledger file (.sqlite).")]
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Read a table's budget ledger: what was promised, what was spent, what is left.",
+)
+LedgerArgument = Annotated[
+    Path, typer.Argument(help="A ledger file, by default beside its table: people.ledger.sqlite.")
+]
 
 
 @app.command()
 def show(ledger: LedgerArgument, json: options.Json = False) -> None:
-    """What was promised, every charge, and what is left."""
+    """What was promised, every charge, what is left, and what else was recorded.
+
+    Example: synthpriv ledger show people.ledger.sqlite
+    """
     book = _open(ledger)
     if json:
         say_json(book.to_json())
         return
     rows = [
-        [entry["at"], entry["label"], entry["event"], number(entry["epsilon_after"])]
+        [_moment(entry["at"]), entry["label"], entry["event"], number(entry["epsilon_after"])]
         for entry in book.describe()
     ]
-    say_table(f"Ledger of {book.dataset}", ["at", "label", "event", "epsilon after"], rows)
+    say_table(f"Ledger of {book.dataset}", ["when (UTC)", "charge", "mechanism", "epsilon after"], rows)
+    records = [entry for entry in book.to_json()["entries"] if entry["kind"] == "record"]
+    if records:
+        noted = [[_moment(entry["at"]), entry["record"], _facts(entry["facts"])] for entry in records]
+        say_table("Recorded, without a charge", ["when (UTC)", "record", "facts"], noted)
+    (epsilon, delta), budget = book.left(), book.budget
+    mark = "" if book.is_private else " NOT_PRIVATE: charged while noise was overridden for a test."
     say(
-        f"Spent epsilon {number(book.spent())} of {number(book.budget.epsilon)} at delta "
-        f"{book.budget.delta:g}; {book.attempts} attempts at the gate."
+        f"Budget: epsilon {number(budget.epsilon)}, delta {budget.delta:g}. Spent: epsilon "
+        f"{number(book.spent())}. Left for new releases: epsilon {number(epsilon)}, delta {delta:g}.{mark}",
+        f"{counted(book.attempts, 'attempt')} at the gate.",
     )
 
 
 @app.command()
 def verify(ledger: LedgerArgument, json: options.Json = False) -> None:
-    """Check the hash chain from the first entry to the last."""
+    """Check the hash chain from the first entry to the last.
+
+    Example: synthpriv ledger verify people.ledger.sqlite
+    """
     book = _open(ledger)
     book.verify()
     if json:
@@ -48,9 +66,25 @@ def verify(ledger: LedgerArgument, json: options.Json = False) -> None:
 
 
 @app.command()
-def export(ledger: LedgerArgument) -> None:
-    """The whole ledger as JSON on stdout: public facts only."""
+def export(ledger: LedgerArgument, json: options.Json = True) -> None:
+    """The whole ledger as JSON on stdout: public facts only.
+
+    Example: synthpriv ledger export people.ledger.sqlite > ledger.json
+    """
+    del json  # there is no other form; the option is accepted as everywhere
     say_json(_open(ledger).to_json())
+
+
+def _moment(at: str) -> str:
+    """A time of the ledger to the second: 2026-01-31 12:00:00."""
+    return at[:19].replace("T", " ")
+
+
+def _facts(facts: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{name} {', '.join(map(str, value)) if isinstance(value, list) else value}"
+        for name, value in facts.items()
+    )
 
 
 def _open(path: Path) -> Ledger:
@@ -58,5 +92,9 @@ def _open(path: Path) -> Ledger:
     from synthpriv.privacy.ledger import Ledger
 
     if not path.is_file():
-        raise ConfigurationError(f"a ledger file must exist, found none at {str(path)!r}.")
+        found = "a folder" if path.is_dir() else "none"
+        raise ConfigurationError(
+            f"a ledger must be a file, found {found} at {str(path)!r}; 'synthpriv release' makes one "
+            "beside its table."
+        )
     return Ledger.open(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import sys
 from typing import Annotated
 
@@ -11,20 +12,24 @@ from synthpriv.cli import ledger_commands, private_commands, public_commands, sc
 from synthpriv.cli.words import complain
 from synthpriv.errors import SynthprivError
 
-APPROVED, ERROR, REFUSED, INTERRUPTED = 0, 1, 3, 130
+ERROR, INTERRUPTED = 1, 130
 
 app = typer.Typer(
     name="synthpriv",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     help=(
         "Turn a table of people into a table that can be shared.\n\n"
-        "Start here: 'synthpriv schema draft TABLE' proposes the table's public facts; confirm them; "
-        "'synthpriv plan' shows how a budget would be spent before a row is read; 'synthpriv release' fits, "
-        "judges and writes a verified bundle, or refuses and says why.\n\n"
-        "Exit codes: 0 done or approved, 1 error, 2 usage, 3 refused by the policy, 130 interrupted."
+        "The way, step by step:\n\n"
+        "1. synthpriv schema draft people.csv --out people.toml\n\n"
+        "2. open people.toml, replace what was read from the data, delete 'confirmed = false'\n\n"
+        "3. synthpriv plan --schema people.toml --rows 40000 --epsilon 3 --delta 1e-6\n\n"
+        "4. synthpriv release people.csv --schema people.toml --epsilon 3 --delta 1e-6 --out shared\n\n"
+        "5. synthpriv verify shared\n\n"
+        "Exit codes: 0 done or approved, 1 error, 2 usage, 3 refused by the policy, 130 interrupted. "
+        "Results go to stdout (--json for scripts), progress and errors to stderr."
     ),
 )
 app.add_typer(schema_commands.app, name="schema")
@@ -33,12 +38,22 @@ private_commands.register(app)
 public_commands.register(app)
 
 
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"synthpriv {importlib.metadata.version('synthpriv-release')}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Say which version this is.", callback=_say_version, is_eager=True),
+    ] = False,
 ) -> None:
     """Options before the command."""
-    del debug  # read from the arguments by `main`, which also covers errors before this runs
+    del debug, version  # --debug is read from the arguments by `main`, which also covers earlier errors
 
 
 def main() -> None:
@@ -47,18 +62,24 @@ def main() -> None:
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         app(args=arguments, prog_name="synthpriv", standalone_mode=True)
-    except SynthprivError as error:
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            complain("Interrupted: what the ledger had charged stays charged; nothing was half-written.")
+        raise
+    except Exception as error:
         if debug:
             raise
-        complain(f"{type(error).__name__}: {error}")
+        complain(_sentence(error))
         sys.exit(ERROR)
-    except KeyboardInterrupt:
-        complain("interrupted: what the ledger had charged stays charged; nothing was half-written.")
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        sys.exit(ERROR)
-    except Exception as error:  # the last resort: one screen for a person, --debug for an engineer
-        if debug:
-            raise
-        complain(f"unexpected {type(error).__name__}: {error}; run again with --debug and report it.")
-        sys.exit(ERROR)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, SynthprivError):
+        return f"{type(error).__name__}: {error}"
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return (
+            f"{type(error).__name__}: a path must be one that can be read or written, found "
+            f"{str(error.filename)!r}: {error.strerror}; correct the path."
+        )
+    words = " ".join(str(error).split())[:300]
+    return f"unexpected {type(error).__name__}: {words}; run again with --debug and report it."

@@ -13,6 +13,7 @@ from synthpriv.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from synthpriv.privacy.ledger import Budget
+    from synthpriv.release.policy import Policy
     from synthpriv.schema import Schema
     from synthpriv.synthesizers.base import Synthesizer
 
@@ -25,50 +26,155 @@ class SynthesizerName(StrEnum):
     independent = "independent"
 
 
-TableFile = Annotated[Path, typer.Argument(help="The private table: .csv, .csv.gz, .parquet or .arrow.")]
+class OutputFormat(StrEnum):
+    """How a bundle's table is written."""
+
+    csv = "csv"
+    csv_gz = "csv.gz"
+    parquet = "parquet"
+    arrow = "arrow"
+
+
+TableFile = Annotated[
+    Path, typer.Argument(help="The private table: .csv, .csv.gz, .parquet or .arrow.", metavar="TABLE")
+]
 SchemaFile = Annotated[
     Path | None,
-    typer.Option("--schema", help="The table's public facts (TOML); see 'synthpriv schema draft'."),
+    typer.Option(
+        "--schema",
+        metavar="FILE",
+        help="The table's public facts (TOML): columns, bounds, categories. See 'synthpriv schema draft'.",
+    ),
 ]
 Epsilon = Annotated[
-    str, typer.Option("--epsilon", help="All-in privacy loss of this fit; 'inf' trains without noise.")
+    str,
+    typer.Option(
+        "--epsilon",
+        metavar="NUMBER",
+        help="The privacy loss of this fit, all-in: 1 is strong, 10 says little. 'inf' trains without "
+        "noise and marks the result NOT_PRIVATE.",
+    ),
 ]
 Delta = Annotated[
     float | None,
-    typer.Option("--delta", help="All-in delta, well below 1 / rows; from configuration, never data."),
+    typer.Option(
+        "--delta",
+        metavar="NUMBER",
+        help="The chance that the promise does not hold: well below 1 / rows, such as 1e-6. A new ledger's "
+        "delta; each fit gets its epsilon's share of it.",
+    ),
 ]
-Kind = Annotated[SynthesizerName, typer.Option("--synthesizer", help="The model to fit.")]
-Target = Annotated[str | None, typer.Option("--target", help="The column that analysts will predict.")]
+Kind = Annotated[
+    SynthesizerName,
+    typer.Option(
+        "--synthesizer",
+        metavar="NAME",
+        help="The model: vae (the best start), ctgan, or independent (keeps no relations between columns).",
+    ),
+]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        metavar="COLUMN",
+        help="The column that analysts will predict: categorical or boolean (default: the schema's first "
+        "target).",
+    ),
+]
 Rows = Annotated[
     int | None,
     typer.Option(
-        "--rows", help="The table's row count, if it is public; otherwise it is counted with noise."
+        "--rows",
+        metavar="COUNT",
+        min=1,
+        help="The table's row count, if it is public; otherwise it is counted with noise (2% of epsilon).",
     ),
 ]
 Seed = Annotated[
-    int | None, typer.Option("--seed", help="Repeats weights and samples; never reaches the noise.")
+    int | None,
+    typer.Option(
+        "--seed",
+        metavar="COUNT",
+        min=0,
+        help="Repeats first weights and samples; never reaches the noise, so two fits still differ.",
+    ),
 ]
 AcceptDraft = Annotated[
     bool,
     typer.Option(
         "--accept-drafted-schema",
-        help="Use bounds and categories that were read from the data; ledger and page will say so.",
+        help="Use bounds and categories that were read from the data and not confirmed; the claim does not "
+        "cover them, and ledger and page say so.",
     ),
 ]
 LedgerFile = Annotated[
     Path | None,
-    typer.Option("--ledger", help="The budget ledger of this table (default: beside the table)."),
+    typer.Option(
+        "--ledger",
+        metavar="FILE",
+        help="The table's budget ledger, one for all its releases (default: TABLE's name + .ledger.sqlite, "
+        "beside the table; made when missing).",
+    ),
 ]
 BudgetEpsilon = Annotated[
     float | None,
     typer.Option(
-        "--budget-epsilon", help="Budget of a new ledger, all releases together (default: --epsilon)."
+        "--budget-epsilon",
+        metavar="NUMBER",
+        help="The budget of a new ledger, all releases of the table together (default: --epsilon, so that "
+        "one release spends it).",
     ),
 ]
 Format = Annotated[
-    str | None, typer.Option("--format", help="The table's format, if its name does not tell.")
+    str | None,
+    typer.Option("--format", metavar="NAME", help="csv, parquet or arrow, if the file's name does not tell."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of words.")]
+PolicyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--policy", metavar="FILE", help="Thresholds of the gate (TOML; default: one ships with it)."
+    ),
+]
+SampleRows = Annotated[
+    int | None,
+    typer.Option(
+        "--sample-rows", metavar="COUNT", min=1, help="Synthetic rows (default: as many as were counted)."
+    ),
+]
+OutputKind = Annotated[
+    OutputFormat,
+    typer.Option(
+        "--output-format",
+        metavar="NAME",
+        help="How the synthetic table is written: csv, csv.gz, parquet or arrow.",
+    ),
+]
+RealFile = Annotated[Path, typer.Argument(help="The real table.", metavar="REAL")]
+SyntheticFile = Annotated[
+    Path, typer.Argument(help="The synthetic table, from anywhere.", metavar="SYNTHETIC")
+]
+HoldoutFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--holdout",
+        metavar="FILE",
+        help="Real rows that were NOT used for fitting (default: a fixed quarter of REAL).",
+    ),
+]
+ClaimedEpsilon = Annotated[
+    str,
+    typer.Option(
+        "--epsilon",
+        metavar="NUMBER",
+        help="The claim that attacks are held against; with 'inf' nothing is claimed, and the default "
+        "policy refuses.",
+    ),
+]
+ClaimedDelta = Annotated[float | None, typer.Option("--delta", metavar="NUMBER", help="The claim's delta.")]
+PageFile = Annotated[
+    Path | None, typer.Option("--page", metavar="FILE", help="Write the internal HTML page to this new file.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on stdout, for scripts.")]
 
 
 def read_epsilon(text: str) -> float:
@@ -77,9 +183,20 @@ def read_epsilon(text: str) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
-    if math.isnan(value):
-        raise ConfigurationError(f"--epsilon must be a number or 'inf', found {text!r}.")
+    if not value > 0:
+        raise ConfigurationError(
+            f"--epsilon must be a number above 0 or 'inf', found {text!r}; 1 is strong, 10 says little."
+        )
     return value
+
+
+def check_delta(delta: float | None) -> float | None:
+    """Delta from the command line, if one was given; raises ConfigurationError out of range."""
+    if delta is not None and not 0 < delta < 0.5:
+        raise ConfigurationError(
+            f"--delta must be above 0 and well below one over the number of rows, found {delta:g}; try 1e-6."
+        )
+    return delta
 
 
 def read_schema(path: Path | None) -> Schema:
@@ -91,7 +208,30 @@ def read_schema(path: Path | None) -> Schema:
             "a schema must be given, found none; propose one with 'synthpriv schema draft TABLE', confirm "
             "it, and pass --schema FILE."
         )
+    if path.is_dir():
+        raise ConfigurationError(
+            f"--schema must name a TOML file, found the folder {str(path)!r}; name the file."
+        )
     return Schema.read(path)
+
+
+def read_policy(path: Path | None) -> Policy:
+    """The policy file, or the one that ships with the package."""
+    from synthpriv.release.policy import Policy
+
+    return Policy.default() if path is None else Policy.read(path)
+
+
+def require_new_file(path: Path) -> None:
+    """Raise ConfigurationError if something lies at `path`: no table of real rows is overwritten."""
+    if path.exists():
+        raise ConfigurationError(
+            f"the output must not overwrite anything, found {str(path)!r}; name another file."
+        )
+    if not path.parent.is_dir():
+        raise ConfigurationError(
+            f"the output's folder must exist, found none at {str(path.parent)!r}; create it first."
+        )
 
 
 def make_synthesizer(name: SynthesizerName, **arguments: Any) -> Synthesizer:
@@ -103,20 +243,32 @@ def make_synthesizer(name: SynthesizerName, **arguments: Any) -> Synthesizer:
 
 def ledger_path(table: Path, given: Path | None) -> Path:
     """The ledger's file: beside the table, because a budget belongs to a table and not to an output."""
-    stem = table.name.split(".")[0]
-    return given or table.with_name(f"{stem}.ledger.sqlite")
+    from synthpriv.release.preparation import table_name
+
+    return given or table.parent / f"{table_name(table)}.ledger.sqlite"
 
 
 def new_budget(
     path: Path, budget_epsilon: float | None, epsilon: float, delta: float | None
 ) -> Budget | None:
-    """The budget to open a ledger with: None where a ledger exists and none is asked for."""
-    from synthpriv.privacy.ledger import Budget
+    """The budget to open a ledger with: None where there is one, whose budget stays what it is."""
+    from synthpriv.privacy.ledger import Budget, Ledger
+    from synthpriv.release.preparation import is_new_ledger
 
-    if path.exists() and budget_epsilon is None:
+    if not is_new_ledger(path):
+        if budget_epsilon is not None and budget_epsilon != (found := Ledger.open(path).budget.epsilon):
+            raise ConfigurationError(
+                f"the budget of a ledger is set once, found --budget-epsilon {budget_epsilon:g} for "
+                f"{str(path)!r} with {found:g}; leave it out."
+            )
         return None
     if delta is None and not math.isinf(epsilon):
         raise ConfigurationError(
             "a new ledger needs delta, found none; pass --delta, well below one over the number of rows."
         )
-    return Budget(epsilon=budget_epsilon or epsilon, delta=delta or 0.0)
+    chosen = epsilon if budget_epsilon is None else budget_epsilon
+    if not chosen >= epsilon:
+        raise ConfigurationError(
+            f"--budget-epsilon must be at least --epsilon, found {chosen:g} below {epsilon:g}; raise it."
+        )
+    return Budget(epsilon=chosen, delta=delta or 0.0)

@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from synthpriv.cli import options
-from synthpriv.cli.words import bars, number, say, say_json, say_table
+from synthpriv.cli.words import bars, counted, number, say, say_json, say_table
 
 if TYPE_CHECKING:
+    from synthpriv.privacy.ledger import Ledger
+    from synthpriv.release.judging import Judged
     from synthpriv.release.pipeline import ReleaseOutcome
+    from synthpriv.release.policy import Decision
+    from synthpriv.synthesizers.base import Claim, FittedSynthesizer
 
 REFUSED = 3
+MOST_REASONS = 3
 
 
 def register(app: typer.Typer) -> None:
@@ -25,35 +30,33 @@ def register(app: typer.Typer) -> None:
 def release(
     table: options.TableFile,
     epsilon: options.Epsilon,
-    out: Annotated[Path, typer.Option("--out", help="A new folder for the bundle.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="A new folder for the bundle.")],
     schema: options.SchemaFile = None,
     delta: options.Delta = None,
     target: options.Target = None,
     synthesizer: options.Kind = options.SynthesizerName.vae,
-    policy: Annotated[
-        Path | None, typer.Option("--policy", help="Thresholds (TOML); one ships with it.")
-    ] = None,
+    policy: options.PolicyFile = None,
     ledger: options.LedgerFile = None,
     budget_epsilon: options.BudgetEpsilon = None,
     rows: options.Rows = None,
-    sample_rows: Annotated[
-        int | None, typer.Option("--sample-rows", help="Synthetic rows (default: as many as were counted).")
-    ] = None,
+    sample_rows: options.SampleRows = None,
     format: options.Format = None,
-    output_format: Annotated[
-        str, typer.Option("--output-format", help="csv, csv.gz, parquet or arrow.")
-    ] = "csv",
+    output_format: options.OutputKind = options.OutputFormat.csv,
     accept_drafted_schema: options.AcceptDraft = False,
     seed: options.Seed = None,
     json: options.Json = False,
 ) -> None:
     """Fit, sample, judge and decide; write a bundle that can be shared, or refuse and say why.
 
-    Example: synthpriv release people.csv --schema people.toml --target income --epsilon 3 --delta 1e-6
-    --out release/people
+    A quarter of the rows is held out for judging. The budget is charged to the table's ledger before anything
+    is computed. Internal figures go to a page in OUT.internal, beside the bundle: do not publish them. A
+    refusal (exit code 3) leaves no table behind, and what it cost stays spent.
+
+    Example:
+
+    synthpriv release people.csv --schema people.toml --epsilon 3 --delta 1e-6 --out shared
     """
     from synthpriv.release.pipeline import ReleaseRequest, run_release
-    from synthpriv.release.policy import Policy
 
     loss = options.read_epsilon(epsilon)
     path = options.ledger_path(table, ledger)
@@ -63,19 +66,19 @@ def release(
         synthesizer=options.make_synthesizer(
             synthesizer,
             epsilon=loss,
-            delta=delta,
+            delta=options.check_delta(delta),
             random_state=seed,
             accept_drafted_schema=accept_drafted_schema,
         ),
         out=out,
         ledger=path,
         budget=options.new_budget(path, budget_epsilon, loss, delta),
-        policy=Policy.default() if policy is None else Policy.read(policy),
+        policy=options.read_policy(policy),
         target=target,
         rows=rows,
         sample_rows=sample_rows,
         input_format=format,
-        output_format=output_format,
+        output_format=output_format.value,
         seed=seed,
     )
     with bars() as progress:
@@ -89,34 +92,64 @@ def release(
 
 
 def _five_lines(outcome: ReleaseOutcome) -> list[str]:
-    """What was decided, why, what it cost, where it lies, and which page to open."""
+    """What was decided and why, how good it is, what it cost, where it lies, and which page to open."""
     facts, estimates = outcome.facts, outcome.scorecard.estimates
-    verdict = "[bold green]APPROVED[/]" if outcome.decision.approved else "[bold red]REFUSED[/]"
-    mark = "" if facts.private else " [bold red]NOT_PRIVATE[/]"
     figures = []
-    for name, words in (("fidelity.tvd2", "pairs differ by"), ("utility.auc", "TSTR AUC")):
+    for name, words in (("fidelity.tvd2", "pairs of columns differ by"), ("utility.auc", "models reach AUC")):
         if name in estimates:
             control = number(estimates[name].controls.get("real rows"))
-            figures.append(f"{words} {number(estimates[name].value)} (real rows {control})")
-    mapped = f"; {outcome.outside} cells outside the declared domain were mapped" if outcome.outside else ""
+            figures.append(f"{words} {number(estimates[name].value)} (real rows: {control})")
+    if outcome.outside:
+        figures.append(f"{counted(outcome.outside, 'cell')} outside the declared domain mapped")
+    if outcome.claim.domain_from_data:
+        figures.append("domain read from the data, not covered by the claim")
+    mark = "" if facts.private else " NOT_PRIVATE"
     return [
-        f"{verdict}{mark}  {_shorten(outcome.decision.reasons)}",
-        f"Quality   {', '.join(figures) or 'see the page'}{mapped}",
-        f"Budget    epsilon {number(facts.epsilon)} at delta {facts.delta:g} for this release, all-in; "
-        f"{number(facts.epsilon_spent_total)} of {number(facts.budget_epsilon)} spent",
-        f"Bundle    {outcome.bundle or 'none was written'}",
-        f"Open      {outcome.page}  (internal: figures on real rows, do not publish)",
+        _verdict(outcome.decision, mark),
+        f"Quality   {'; '.join(figures) or 'not measured, see the page'}",
+        f"Cost      {_cost(outcome.claim, facts.budget_epsilon, outcome.epsilon_left)}",
+        f"Bundle    {outcome.bundle or 'none: nothing may leave'}",
+        f"Open      {outcome.page} (internal: computed on real rows, do not publish)",
     ]
 
 
-def _shorten(reasons: str) -> str:
-    return reasons if len(reasons) <= 300 else reasons[:297] + "..."
+def _cost(claim: Claim, budget: float, left: float) -> str:
+    if not claim.private:
+        return "NOT_PRIVATE: nothing is claimed"
+    return (
+        f"epsilon {number(claim.epsilon)} at delta {claim.delta:g}, all-in; {number(left)} of the table's "
+        f"{number(budget)} is left"
+    )
+
+
+def _verdict(decision: Decision, mark: str = "") -> str:
+    """The decision and its reasons: what refused it, or else what its reader should be told."""
+    from synthpriv.release.words import FIGURE_WORDS
+
+    level = "warn" if decision.approved else "fail"
+    told = [check for check in decision.checks if check.verdict == level]
+    names = {figure: words.label for figure, words in FIGURE_WORDS.items()}
+    reasons = [
+        check.reason
+        if check.figure.startswith("release.")
+        else f"{names.get(check.figure, check.figure)}: {check.reason}"
+        for check in told[:MOST_REASONS]
+    ]
+    if len(told) > MOST_REASONS:
+        reasons.append(f"{len(told) - MOST_REASONS} more on the page")
+    if not decision.approved:
+        return f"REFUSED{mark}  {'; '.join(reasons)}"
+    if not told:
+        return f"APPROVED{mark}  all {len(decision.checks)} checks passed"
+    return f"APPROVED{mark}  with {counted(len(told), 'warning')}: {'; '.join(reasons)}"
 
 
 def fit(
     table: options.TableFile,
     epsilon: options.Epsilon,
-    out: Annotated[Path, typer.Option("--out", help="A new folder for the saved synthesizer.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FOLDER", help="A new folder for the saved synthesizer.")
+    ],
     schema: options.SchemaFile = None,
     delta: options.Delta = None,
     synthesizer: options.Kind = options.SynthesizerName.vae,
@@ -128,52 +161,71 @@ def fit(
     seed: options.Seed = None,
     json: options.Json = False,
 ) -> None:
-    """Fit a synthesizer on every row and save it; charged to the table's ledger. No gate: see 'release'."""
-    from synthpriv.privacy.ledger import Ledger
-    from synthpriv.privacy.private_table import PrivateTable
-    from synthpriv.release.bundle import require_free
-    from synthpriv.synthesizers.base import allowed_delta
+    """Fit a synthesizer on every row and save it; charged to the table's ledger. No gate: see 'release'.
+
+    Nothing judges the result: no row is held out.
+
+    Example:
+
+    synthpriv fit people.csv --schema people.toml --epsilon 3 --delta 1e-6 --out people.synth
+    """
+    from synthpriv.release.folders import new_folder, require_free
+    from synthpriv.release.preparation import open_private_table
 
     loss = options.read_epsilon(epsilon)
     facts = options.read_schema(schema)
     config = options.make_synthesizer(
-        synthesizer, epsilon=loss, delta=delta, random_state=seed, accept_drafted_schema=accept_drafted_schema
+        synthesizer,
+        epsilon=loss,
+        delta=options.check_delta(delta),
+        random_state=seed,
+        accept_drafted_schema=accept_drafted_schema,
     )
     require_free(out)
     path = options.ledger_path(table, ledger)
-    book = Ledger.open(
-        path,
-        dataset=None if path.exists() else table.name.split(".")[0],
-        budget=options.new_budget(path, budget_epsilon, loss, delta),
-    )
-    book.require(config.name, loss, allowed_delta(book, loss, delta))
+    budget = options.new_budget(path, budget_epsilon, loss, delta)
     with bars() as progress:
         progress("reading the table", 0, 1)
-        private = PrivateTable.read(table, facts, book, rows=rows, format=format)
+        private = open_private_table(
+            table, facts, config, ledger=path, budget=budget, rows=rows, format=format
+        )
         fitted = config.fit(private, progress=progress)
-    fitted.save(out)
-    said = {
-        "saved": str(out),
-        "private": fitted.claim.private,
-        "epsilon": loss,
-        "delta": fitted.claim.delta,
-        "epsilon_spent_total": book.spent(),
-        "budget_epsilon": book.budget.epsilon,
-    }
+    with new_folder(out) as folder:
+        fitted.save(folder)
+    _say_fit(fitted, private.ledger, out, json)
+
+
+def _say_fit(fitted: FittedSynthesizer, ledger: Ledger, out: Path, json: bool) -> None:
+    claim, left = fitted.claim, ledger.left()[0]
     if json:
+        said = {
+            "saved": str(out),
+            "private": claim.private,
+            "mark": "DIFFERENTIALLY PRIVATE" if claim.private else "NOT_PRIVATE",
+            "epsilon": claim.epsilon,
+            "delta": claim.delta,
+            "domain_from_data": claim.domain_from_data,
+            "epsilon_left": left,
+            "budget_epsilon": ledger.budget.epsilon,
+        }
         say_json(said)
         return
-    mark = "" if fitted.claim.private else " [bold red]NOT_PRIVATE[/]"
+    mark = "" if claim.private else " NOT_PRIVATE"
     say(
-        f"Saved {out}{mark}: epsilon {number(loss)} at delta {fitted.claim.delta:g}, all-in; "
-        f"{number(book.spent())} of {number(book.budget.epsilon)} spent.",
-        f"Next: synthpriv sample {out} -n 1000 --out synthetic.csv",
+        f"Saved     {out}{mark}",
+        f"Cost      {_cost(claim, ledger.budget.epsilon, left)}",
+        f"Next      synthpriv sample {out} -n 1000 --out synthetic.csv",
     )
 
 
 def plan(
     epsilon: options.Epsilon,
-    rows: Annotated[int, typer.Option("--rows", help="About how many rows the table has (a public figure).")],
+    rows: Annotated[
+        int,
+        typer.Option(
+            "--rows", metavar="COUNT", min=1, help="About how many rows the fit sees (a public figure)."
+        ),
+    ],
     schema: options.SchemaFile = None,
     delta: options.Delta = None,
     synthesizer: options.Kind = options.SynthesizerName.vae,
@@ -182,8 +234,17 @@ def plan(
     ] = False,
     json: options.Json = False,
 ) -> None:
-    """Show how a budget would be spent, before a row is read; refuse what cannot work."""
-    config = options.make_synthesizer(synthesizer, epsilon=options.read_epsilon(epsilon), delta=delta)
+    """Show how a budget would be spent, before a row is read; refuse what cannot work.
+
+    No table is opened and no ledger is charged.
+
+    Example:
+
+    synthpriv plan --schema people.toml --rows 40000 --epsilon 3 --delta 1e-6
+    """
+    config = options.make_synthesizer(
+        synthesizer, epsilon=options.read_epsilon(epsilon), delta=options.check_delta(delta)
+    )
     made = config.plan(options.read_schema(schema), rows=rows, rows_are_public=rows_are_public)
     facts = made.to_dict()
     if json:
@@ -202,38 +263,39 @@ def _cell(value: object) -> str:
 
 
 def evaluate(
-    real: Annotated[Path, typer.Argument(help="The real table.")],
-    synthetic: Annotated[Path, typer.Argument(help="The synthetic table, from anywhere.")],
+    real: options.RealFile,
+    synthetic: options.SyntheticFile,
     schema: options.SchemaFile = None,
     target: options.Target = None,
-    epsilon: Annotated[
-        str, typer.Option("--epsilon", help="The claim that attacks are held against.")
-    ] = "inf",
-    delta: options.Delta = None,
-    holdout: Annotated[
-        Path | None,
-        typer.Option(
-            "--holdout", help="Real rows that were NOT used for fitting (default: a quarter of REAL)."
-        ),
-    ] = None,
-    policy: Annotated[Path | None, typer.Option("--policy", help="Thresholds (TOML).")] = None,
-    page: Annotated[Path | None, typer.Option("--page", help="Write the internal HTML page here.")] = None,
+    epsilon: options.ClaimedEpsilon = "inf",
+    delta: options.ClaimedDelta = None,
+    holdout: options.HoldoutFile = None,
+    policy: options.PolicyFile = None,
+    page: options.PageFile = None,
     json: options.Json = False,
 ) -> None:
-    """Judge a synthetic table against the real one (internal: nothing printed here may be published)."""
+    """Judge a synthetic table against the real one (internal: nothing printed here may be published).
+
+    Without a schema one is drafted from REAL. Exits 3 if the policy refuses.
+
+    Example:
+
+    synthpriv evaluate people.csv synthetic.csv --schema people.toml --target bought --page page.html
+    """
     from synthpriv.release.judging import judge_files, write_page
 
-    facts = options.read_schema(schema)
+    if page is not None:
+        options.require_new_file(page)
     with bars() as progress:
         judged = judge_files(
             real,
             synthetic,
-            facts,
+            None if schema is None else options.read_schema(schema),
             holdout=holdout,
             target=target,
             epsilon=options.read_epsilon(epsilon),
-            delta=delta or 0.0,
-            policy=policy,
+            delta=options.check_delta(delta) or 0.0,
+            policy=options.read_policy(policy),
             progress=progress,
         )
     if page is not None:
@@ -241,16 +303,23 @@ def evaluate(
     if json:
         say_json({"scorecard": judged.scorecard.to_dict(), "decision": judged.decision.to_dict()})
     else:
-        rows = [
-            [
-                name,
-                number(estimate.value),
-                f"{number(estimate.low)} to {number(estimate.high)}",
-                ", ".join(f"{control} {number(value)}" for control, value in estimate.controls.items()),
-            ]
-            for name, estimate in judged.scorecard.estimates.items()
-        ]
-        say_table("Internal: computed on real rows", ["figure", "value", "95% interval", "controls"], rows)
-        say(*(f"note: {note}" for note in judged.scorecard.notes), judged.decision.reasons)
+        _say_judged(judged)
     if not judged.decision.approved:
         raise typer.Exit(REFUSED)
+
+
+def _say_judged(judged: Judged) -> None:
+    rows = [
+        [
+            name,
+            number(estimate.value),
+            f"{number(estimate.low)} to {number(estimate.high)}",
+            ", ".join(f"{control} {number(value)}" for control, value in estimate.controls.items()),
+        ]
+        for name, estimate in judged.scorecard.estimates.items()
+    ]
+    say_table("Internal: computed on real rows", ["figure", "value", "95% interval", "controls"], rows)
+    notes = list(judged.scorecard.notes)
+    if not judged.facts.private:
+        notes.append("No claim was given (--epsilon, --delta), so the table counts as NOT_PRIVATE.")
+    say(*(f"Note: {note}" for note in notes), _verdict(judged.decision))

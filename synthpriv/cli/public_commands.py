@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from synthpriv.cli import options
-from synthpriv.cli.words import bars, number, say, say_json
+from synthpriv.cli.words import bars, counted, number, say, say_json
 from synthpriv.errors import ConfigurationError
 
 
@@ -20,48 +20,82 @@ def register(app: typer.Typer) -> None:
 
 def sample(
     synthesizer: Annotated[
-        Path, typer.Argument(help="A saved synthesizer, or a bundle's 'synthesizer' folder.")
+        Path, typer.Argument(help="A saved synthesizer, or a bundle.", metavar="SYNTHESIZER")
     ],
     out: Annotated[
-        Path, typer.Option("--out", help="The table to write: .csv, .csv.gz, .parquet or .arrow.")
+        Path,
+        typer.Option(
+            "--out", metavar="FILE", help="The new table to write: .csv, .csv.gz, .parquet or .arrow."
+        ),
     ],
-    n: Annotated[int | None, typer.Option("-n", help="Rows (default: the public row count).")] = None,
-    where: Annotated[
-        list[str] | None, typer.Option("--where", help="A condition COLUMN=VALUE that every row must meet.")
+    n: Annotated[
+        int | None, typer.Option("-n", metavar="COUNT", min=1, help="Rows (default: the public row count).")
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Repeats the sample.")] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--where",
+            metavar="COLUMN=VALUE",
+            help="A condition that every row must meet; give it several times for several columns.",
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="COUNT", min=0, help="Repeats the sample.")
+    ] = None,
     format: options.Format = None,
     json: options.Json = False,
 ) -> None:
-    """Draw synthetic rows from a saved synthesizer: post-processing, costs no further epsilon."""
+    """Draw synthetic rows from a saved synthesizer: post-processing, costs no further epsilon.
+
+    Example:
+
+    synthpriv sample people.synth -n 1000 --where sex=Female --where age=40 --out women.csv
+    """
     from synthpriv.synthesizers.storage import load
     from synthpriv.tables import table_format, write_table
 
     table_format(out, format)
-    conditions = dict(_condition(text) for text in where or [])
-    fitted = load(synthesizer)
+    options.require_new_file(out)
+    conditions = _conditions(where or [])
+    inside = synthesizer / "synthesizer"
+    fitted = load(inside if inside.is_dir() else synthesizer)
     with bars() as progress:
         frame = fitted.sample(n, seed=seed, conditions=conditions or None, progress=progress)
     write_table(frame, out, fitted.schema, format=format)
     if json:
         say_json({"rows": len(frame), "out": str(out), "private": fitted.claim.private})
     else:
-        mark = "" if fitted.claim.private else " [bold red]NOT_PRIVATE[/]"
-        say(f"Wrote {len(frame):,} rows to {out}{mark}.")
+        mark = "" if fitted.claim.private else " NOT_PRIVATE"
+        say(f"Wrote {counted(len(frame), 'row')} to {out}.{mark}")
 
 
-def _condition(text: str) -> tuple[str, str]:
-    name, found, value = text.partition("=")
-    if not found:
-        raise ConfigurationError(f"--where takes COLUMN=VALUE, found {text!r}.")
-    return name.strip(), value.strip().strip("'\"")
+def _conditions(texts: list[str]) -> dict[str, str]:
+    """COLUMN=VALUE texts as values per column; raises ConfigurationError."""
+    conditions: dict[str, str] = {}
+    for text in texts:
+        name, found, value = (part.strip() for part in text.partition("="))
+        if not found or not name:
+            raise ConfigurationError(f"--where takes COLUMN=VALUE, found {text!r}; write for example age=40.")
+        if name in conditions:
+            raise ConfigurationError(
+                f"--where takes one value per column, found two for {name!r}; sample twice instead."
+            )
+        conditions[name] = value
+    return conditions
 
 
 def verify(
-    bundle: Annotated[Path, typer.Argument(help="A bundle written by 'synthpriv release'.")],
+    bundle: Annotated[
+        Path, typer.Argument(help="A bundle written by 'synthpriv release'.", metavar="BUNDLE")
+    ],
     json: options.Json = False,
 ) -> None:
-    """Check that a bundle is whole and unchanged, and say what it claims."""
+    """Check that a bundle is whole and unchanged, and say what it claims. Needs nothing but the bundle.
+
+    Example:
+
+    synthpriv verify shared
+    """
     from synthpriv.release.bundle import verify_bundle
 
     found = verify_bundle(bundle)
@@ -69,14 +103,17 @@ def verify(
         say_json({"verified": True, **found})
         return
     claim = found["claim"]
+    say(
+        f"Whole and unchanged: {counted(len(found['files']), 'file')}, "
+        f"{counted(found['synthetic_rows'], 'synthetic row')}."
+    )
     if not claim["private"]:
-        say(
-            f"Whole and unchanged: {len(found['files'])} files. [bold red]NOT_PRIVATE[/]: nothing is claimed."
-        )
+        say("NOT_PRIVATE: nothing is claimed; treat it like the real table.")
         return
     say(
-        f"Whole and unchanged: {len(found['files'])} files, {found['synthetic_rows']:,} synthetic rows.",
         f"Claim: epsilon {number(claim['epsilon'])}, delta {claim['delta']:g}, unit: {claim['unit']}, "
         f"{claim['adjacency']} (replace-one: epsilon {number(claim['epsilon_replace_one'])}).",
         f"Covers: {', '.join(claim['covers'])}.",
     )
+    if claim["domain_from_data"]:
+        say("Does not cover: the schema's bounds and categories, some of which were read from the data.")

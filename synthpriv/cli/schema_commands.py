@@ -8,37 +8,49 @@ from typing import Annotated
 import typer
 
 from synthpriv.cli import options
-from synthpriv.cli.words import say, say_json, say_table
-from synthpriv.errors import ConfigurationError
+from synthpriv.cli.words import counted, say, say_json, say_table
 
-app = typer.Typer(no_args_is_help=True, help="Propose and check the public facts of a table.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help=(
+        "Propose and check the public facts of a table: its columns, their bounds and categories. Whatever a "
+        "schema declares is taken to be public knowledge; private training knows nothing else."
+    ),
+)
 
 
 @app.command()
 def draft(
     table: options.TableFile,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Write the draft here (default: print it).")
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Write the draft to this new file (default: print it)."),
     ] = None,
     format: options.Format = None,
     json: options.Json = False,
 ) -> None:
-    """Propose a schema; whatever was looked up in the table is marked 'confirmed = false'."""
+    """Propose a schema; whatever was looked up in the table is marked 'confirmed = false'.
+
+    The draft is private until a person has replaced what was read from the data by public knowledge.
+
+    Example: synthpriv schema draft people.csv --out people.toml
+    """
     from synthpriv.schema import Schema
     from synthpriv.schema.drafting import draft_toml
     from synthpriv.tables import read_table
 
-    if out is not None and out.exists():
-        raise ConfigurationError(f"the draft must not overwrite a file, found {str(out)!r}; name another.")
+    if out is not None:
+        options.require_new_file(out)
     schema = Schema.draft(read_table(table, format=format))
+    if out is not None:
+        out.write_text(draft_toml(schema), encoding="utf-8")
     if json:
         say_json(schema.to_dict())
     elif out is None:
         typer.echo(draft_toml(schema), nl=False)
     else:
-        out.write_text(draft_toml(schema), encoding="utf-8")
         say(
-            f"Wrote {out}: {len(schema.columns)} columns, {len(schema.unconfirmed)} of them unconfirmed.",
+            f"Wrote {out}: {counted(len(schema.columns), 'column')}, {len(schema.unconfirmed)} unconfirmed.",
             "Next: replace what was read from the data by public knowledge, delete 'confirmed = false', then "
             f"'synthpriv schema check {table} --schema {out}'.",
         )
@@ -51,21 +63,35 @@ def check(
     format: options.Format = None,
     json: options.Json = False,
 ) -> None:
-    """List every mismatch between a table and a schema at once (internal: shows private values)."""
+    """List every mismatch between a table and a schema at once (internal: shows private values).
+
+    Exits 1 if there is one. A release maps single values outside the domain by a public rule and counts them;
+    it refuses a column that lies mostly outside.
+
+    Example: synthpriv schema check people.csv --schema people.toml
+    """
     from dataclasses import asdict
 
+    from synthpriv.release.reading import read_present
     from synthpriv.schema.checking import check_table
-    from synthpriv.tables import read_table
 
     facts = options.read_schema(schema)
-    found = check_table(read_table(table, facts, format=format), facts)
+    found = check_table(read_present(table, facts, format=format), facts)
     failing = [mismatch for mismatch in found if not mismatch.problem.startswith("remark:")]
     if json:
-        say_json({"matches": not failing, "mismatches": [asdict(mismatch) for mismatch in found]})
+        say_json(
+            {
+                "matches": not failing,
+                "unconfirmed": list(facts.unconfirmed),
+                "mismatches": [asdict(mismatch) for mismatch in found],
+            }
+        )
     else:
-        rows = [[m.column, m.problem, f"{m.rows:,}", str(m.example)] for m in found]
+        rows = [[m.column, m.problem, f"{m.rows:,}", m.example or "-"] for m in found]
         if rows:
             say_table("Internal: shows private values", ["column", "problem", "rows", "example"], rows)
-        say("The table matches the schema." if not failing else f"{len(failing)} mismatches.")
+        say(f"{counted(len(failing), 'problem')}." if failing else "The table matches the schema.")
+        if facts.unconfirmed:
+            say(f"Not confirmed by a person yet: {', '.join(facts.unconfirmed)}.")
     if failing:
         raise typer.Exit(1)

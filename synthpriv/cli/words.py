@@ -10,20 +10,32 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.highlighter import RegexHighlighter
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
+from rich.theme import Theme
+
+
+class _Verdicts(RegexHighlighter):
+    """Colour for the words that decide."""
+
+    highlights = (r"(?P<good>\bAPPROVED\b)", r"(?P<bad>\b(REFUSED|NOT_PRIVATE)\b)")
+
+
+_THEME = Theme({"good": "bold green", "bad": "bold red"})
 
 
 def say(*lines: str) -> None:
-    """Plain sentences on stdout, markup allowed, never wrapped in a pipe."""
-    console = Console(soft_wrap=True, highlight=False)
+    """Plain sentences on stdout; nothing in them is markup, and they are never wrapped in a pipe."""
+    console = Console(soft_wrap=True, highlighter=_Verdicts(), theme=_THEME, markup=False, emoji=False)
     for line in lines:
         console.print(line)
 
 
 def complain(line: str) -> None:
     """One sentence on stderr."""
-    Console(stderr=True, soft_wrap=True, highlight=False).print(line, markup=False)
+    Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False).print(line)
 
 
 def say_json(value: Any) -> None:
@@ -33,11 +45,11 @@ def say_json(value: Any) -> None:
 
 def say_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     """A table on stdout."""
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for position, column in enumerate(columns):
+        table.add_column(Text(column), overflow="fold", no_wrap=position == 0)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     Console(soft_wrap=False, highlight=False).print(table)
 
 
@@ -46,6 +58,15 @@ def number(value: float | None, digits: int = 3) -> str:
     if value is None or math.isnan(value):
         return "-"
     return "infinite" if math.isinf(value) else f"{value:.{digits}f}".rstrip("0").rstrip(".")
+
+
+def counted(count: int, thing: str) -> str:
+    """A count and its noun.
+
+    >>> counted(1, "file"), counted(1200, "file")
+    ('1 file', '1,200 files')
+    """
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
 class Bars:

@@ -126,7 +126,7 @@ def verify_bundle(folder: str | Path) -> dict[str, Any]:
         digests = [entry["digest"] for entry in json.loads((root / "ledger.json").read_bytes())["entries"]]
     except SynthprivError as error:
         raise BundleError(f"every file of a bundle must be readable, found otherwise: {error}") from None
-    except (ValueError, KeyError, TypeError, OSError):
+    except (ValueError, KeyError, IndexError, TypeError, OSError, RecursionError):
         raise BundleError(
             "a bundle must hold one synthetic table and one ledger, found none or several; "
             "do not use this bundle."
@@ -162,7 +162,7 @@ def _read_manifest(root: Path) -> dict[str, Any]:
         whole = whole and all(isinstance(thing, str) for thing in found["claim"]["covers"])
         whole = whole and all(isinstance(facts["sha256"], str) for facts in found["files"].values())
         whole = whole and isinstance(found["ledger"]["digest"], str)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         whole = False
     if not whole:
         raise BundleError(
@@ -181,7 +181,7 @@ def _check_files(root: Path, listed: Mapping[str, Mapping[str, Any]]) -> None:
     for name in sorted(present ^ set(listed)):
         state = "missing" if name in listed else "not in the manifest"
         raise BundleError(
-            f"a bundle must hold exactly the manifest's files, found {name!r} {state}; do not use this bundle."
+            f"a bundle must hold exactly the manifest's files, found {name!r} {state}; do not use it."
         )
     for name, facts in listed.items():
         path = root / name

@@ -11,9 +11,10 @@ import numpy as np
 from synthpriv.evaluation.disclosed import Disclosed
 from synthpriv.evaluation.scorecard import Scorecard, evaluate
 from synthpriv.release.policy import Decision, Policy, ReleaseFacts
+from synthpriv.release.reading import read_present
 from synthpriv.release.report import internal_page
 from synthpriv.schema import Schema
-from synthpriv.tables import check_shape, conform, read_table
+from synthpriv.tables import conform, read_table
 
 Progress = Callable[[str, int, int], None]
 HOLDOUT = 0.25
@@ -31,23 +32,24 @@ class Judged:
 def judge_files(
     real: Path,
     synthetic: Path,
-    schema: Schema,
+    schema: Schema | None,
     *,
     holdout: Path | None,
     target: str | None,
     epsilon: float,
     delta: float,
-    policy: Path | None,
+    policy: Policy,
     progress: Progress,
 ) -> Judged:
     """Judge `synthetic` against `real`; without a holdout file a fixed quarter of `real` serves as one.
 
-    The claim (epsilon, delta) is taken at its word: nobody can check it from tables alone.
+    schema: None drafts one from `real`, which is then unconfirmed. `synthetic` may lack columns of the schema
+    or have others: that is noted. The claim (epsilon, delta) is taken at its word: nobody can check it from
+    tables alone.
     """
     progress("reading tables", 0, 1)
-    frame = read_table(real, schema)
-    check_shape(frame, schema)
-    frame, outside = conform(frame, schema)
+    schema = Schema.draft(read_table(real)) if schema is None else schema
+    frame, outside = conform(read_table(real, schema), schema)
     if holdout is None:
         held_out = np.random.default_rng(0).random(len(frame)) < HOLDOUT
         train, rest = frame[~held_out], frame[held_out]
@@ -62,7 +64,7 @@ def judge_files(
         outside=outside,
     )
     scorecard = evaluate(
-        read_table(synthetic),
+        read_present(synthetic, schema),
         disclosed,
         target=target,
         progress=lambda stage, share: progress(f"judging: {stage}", round(100 * share), 100),
@@ -77,8 +79,7 @@ def judge_files(
         schema_confirmed=not schema.unconfirmed,
         attempts=1,
     )
-    thresholds = Policy.default() if policy is None else Policy.read(policy)
-    return Judged(scorecard=scorecard, decision=thresholds.decide(scorecard, facts), facts=facts)
+    return Judged(scorecard=scorecard, decision=policy.decide(scorecard, facts), facts=facts)
 
 
 def write_page(path: Path, judged: Judged, *, title: str) -> None:

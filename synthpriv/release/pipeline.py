@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +12,17 @@ from typing import Any
 from synthpriv.errors import ConfigurationError, nearest
 from synthpriv.evaluation.scorecard import Scorecard, evaluate
 from synthpriv.privacy.ledger import Budget, Ledger
-from synthpriv.privacy.private_table import PrivateTable, require_confirmed
-from synthpriv.release.bundle import require_free, write_bundle
+from synthpriv.release.bundle import SUFFIXES, write_bundle
+from synthpriv.release.folders import new_folder, require_free
 from synthpriv.release.policy import Decision, Policy, ReleaseFacts
+from synthpriv.release.preparation import open_private_table, table_name
 from synthpriv.release.report import internal_page
 from synthpriv.schema import Boolean, Categorical, Schema
-from synthpriv.synthesizers.base import Claim, Synthesizer, allowed_delta
+from synthpriv.synthesizers.base import Claim, Synthesizer
 
 Progress = Callable[[str, int, int], None]
 HOLDOUT = 0.25
+PAGE = "report.html"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +51,10 @@ class ReleaseRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class ReleaseOutcome:
-    """What came of a release: bundle is None if it was refused; page is internal."""
+    """What came of a release: bundle is None if it was refused; page and outside are internal.
+
+    outside: how many cells lay outside the declared domain. epsilon_left: what no release has reserved.
+    """
 
     decision: Decision
     claim: Claim
@@ -56,6 +63,7 @@ class ReleaseOutcome:
     bundle: Path | None
     page: Path
     outside: int
+    epsilon_left: float
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON (internal: holds figures computed on real rows)."""
@@ -65,9 +73,13 @@ class ReleaseOutcome:
             "epsilon": self.facts.epsilon if self.facts.private else None,
             "delta": self.facts.delta,
             "epsilon_spent_total": self.facts.epsilon_spent_total if self.facts.private else None,
+            "epsilon_left": self.epsilon_left if math.isfinite(self.epsilon_left) else None,
             "private": self.facts.private,
+            "mark": "DIFFERENTIALLY PRIVATE" if self.facts.private else "NOT_PRIVATE",
+            "domain_from_data": self.claim.domain_from_data,
             "bundle": None if self.bundle is None else str(self.bundle),
             "internal_page": str(self.page),
+            "cells_outside_domain": self.outside,
             "scorecard": self.scorecard.to_dict(),
         }
 
@@ -79,50 +91,50 @@ def run_release(request: ReleaseRequest, progress: Progress) -> ReleaseOutcome:
     draft, or the budget does not suffice. A refused release leaves no table behind.
     """
     target = _check_target(request.target, request.schema)
+    if request.output_format not in SUFFIXES:
+        raise ConfigurationError(
+            f"the output format must be one of {', '.join(SUFFIXES)}, found {request.output_format!r}."
+        )
     out, internal = require_free(request.out), require_free(internal_folder(request.out))
-    require_confirmed(request.schema, request.synthesizer.accept_drafted_schema)
-    name = request.table.name.split(".")[0]
-    known = request.ledger.exists()
-    ledger = Ledger.open(request.ledger, dataset=None if known else name, budget=request.budget)
-    epsilon = request.synthesizer.epsilon
-    ledger.require(
-        request.synthesizer.name, epsilon, allowed_delta(ledger, epsilon, request.synthesizer.delta)
-    )
     progress("reading the table", 0, 1)
-    private = PrivateTable.read(
+    private = open_private_table(
         request.table,
         request.schema,
-        ledger,
+        request.synthesizer,
+        ledger=request.ledger,
+        budget=request.budget,
         holdout=HOLDOUT,
         rows=request.rows,
         format=request.input_format,
     )
     fitted = request.synthesizer.fit(private, progress=progress)
-    count = request.sample_rows or round(fitted.claim.rows / (1 - HOLDOUT))
+    count = request.sample_rows or max(1, round(fitted.claim.rows / (1 - HOLDOUT)))
     synthetic = fitted.sample(count, seed=request.seed, progress=progress)
-    disclosed = private.disclose("release review", epsilon=epsilon, delta=fitted.claim.delta)
+    claim, ledger = fitted.claim, private.ledger
+    disclosed = private.disclose("release review", epsilon=claim.epsilon, delta=claim.delta)
     scorecard = evaluate(
         synthetic,
         disclosed,
         target=target,
         progress=lambda stage, share: progress(f"judging: {stage}", round(100 * share), 100),
     )
-    facts = _facts(ledger, fitted.claim)
+    facts = _facts(ledger, claim)
     decision = request.policy.decide(scorecard, facts)
     ledger.record("verdict", approved=decision.approved)
-    bundle = None
-    if decision.approved:
-        bundle = write_bundle(out, synthetic, fitted, ledger, decision, format=request.output_format)
     outside = sum((disclosed.outside or {}).values())
+    name = table_name(request.table)
     page = _write_page(internal, scorecard, decision, facts, ledger, name, _notes(request, outside))
+    if decision.approved:
+        write_bundle(out, synthetic, fitted, ledger, decision, format=request.output_format)
     return ReleaseOutcome(
         decision=decision,
-        claim=fitted.claim,
+        claim=claim,
         scorecard=scorecard,
         facts=facts,
-        bundle=bundle,
+        bundle=out if decision.approved else None,
         page=page,
         outside=outside,
+        epsilon_left=ledger.left()[0],
     )
 
 
@@ -191,12 +203,10 @@ def _write_page(
     title: str,
     notes: Sequence[str],
 ) -> Path:
-    import json
-
-    folder.mkdir(parents=True, exist_ok=True)
-    page = folder / "report.html"
     charges = ledger.describe()
-    page.write_text(internal_page(scorecard, decision, facts, charges, title, notes), encoding="utf-8")
-    verdict = {"decision": decision.to_dict(), "scorecard": scorecard.to_dict()}
-    (folder / "scorecard.json").write_text(json.dumps(verdict, indent=1), encoding="utf-8")
-    return page
+    with new_folder(folder) as partial:
+        text = internal_page(scorecard, decision, facts, charges, title, notes)
+        (partial / PAGE).write_text(text, encoding="utf-8")
+        verdict = {"decision": decision.to_dict(), "scorecard": scorecard.to_dict()}
+        (partial / "scorecard.json").write_text(json.dumps(verdict, indent=1), encoding="utf-8")
+    return folder / PAGE

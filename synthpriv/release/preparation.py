@@ -1,4 +1,4 @@
-"""Before a fit is charged: whatever can be refused is refused while there is no ledger, folder or charge yet."""
+"""Before a fit is charged: what can be refused is refused while there is no ledger, folder or charge yet."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _require_room(ledger: Ledger, synthesizer: Synthesizer) -> float:
     ledger.require(synthesizer.name, epsilon, delta or synthesizer.delta or ledger.budget.delta)
     if math.isfinite(epsilon) and delta <= 0:
         raise ConfigurationError(
-            f"a private fit needs a delta above 0, found {delta:g} (of the ledger's {ledger.budget.delta:g}); "
+            f"a private fit needs a delta above 0, found {delta:g} (the ledger's: {ledger.budget.delta:g}); "
             "pass --delta, well below one over the number of rows, with a ledger that has some (--ledger)."
         )
     return delta
