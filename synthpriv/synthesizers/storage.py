@@ -57,12 +57,12 @@ def load(path: str | Path) -> FittedSynthesizer:
 
 
 def _brief(text: object) -> str:
-    """The text of an error on one line, cut short: it may quote what a stranger wrote.
+    """The text of an error on one line of ASCII, cut short: it may quote what a stranger wrote.
 
     >>> _brief("two\\nlines")
     'two lines'
     """
-    line = " ".join(str(text).encode("ascii", "backslashreplace").decode().split())
+    line = "".join(c if " " <= c <= "~" else "?" for c in " ".join(str(text).split()))
     return line if len(line) <= 300 else f"{line[:300]} ..."
 
 
