@@ -7,7 +7,8 @@ and the ledger stores them as JSON. They compose by standing in one list.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
@@ -62,6 +63,20 @@ class Counts(Event):
         _require(_is_number(scale) and 0 < scale <= 1e5, name, "noise_scale must lie in (0, 1e5]", scale)
         _require(_is_count(self.coordinates), name, "coordinates must be an integer >= 1", self.coordinates)
         _require(_is_count(self.max_rows), name, "max_rows must be an integer >= 1", self.max_rows)
+
+
+def histogram_events(noise_scales: Iterable[float], max_rows: int) -> list[Event]:
+    """One histogram per noise scale as events, equal scales as one: long lists are slow to account.
+
+    A scale of 0 is no noise at all.
+
+    >>> histogram_events([5.0, 7.0, 5.0], max_rows=1)
+    [Counts(noise_scale=5.0, coordinates=2, max_rows=1), Counts(noise_scale=7.0, coordinates=1, max_rows=1)]
+    """
+    return [
+        Counts(noise_scale=scale, coordinates=count, max_rows=max_rows) if scale > 0 else NonPrivate()
+        for scale, count in Counter(noise_scales).items()
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)

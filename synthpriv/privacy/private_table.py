@@ -20,7 +20,7 @@ from synthpriv.encoding.table_encoder import TableEncoder
 from synthpriv.errors import ConfigurationError, TableError, UnconfirmedSchema
 from synthpriv.evaluation.disclosed import Disclosed
 from synthpriv.privacy import mechanisms, randomness
-from synthpriv.privacy.events import Counts, Event, Laplace, NonPrivate, SampledGaussian
+from synthpriv.privacy.events import Laplace, NonPrivate, SampledGaussian, histogram_events
 from synthpriv.privacy.ledger import Ledger, Release
 from synthpriv.schema import Schema
 from synthpriv.schema.values import place
@@ -139,13 +139,8 @@ class PrivateTable:
         A row falls into at most one cell of each histogram, so one unit changes at most max_rows_per_unit
         counts of a column by one each: Counts(noise_scale, max_rows) per column. Charged before counting.
         """
-        events: list[Event] = [
-            Counts(noise_scale=noise_scales[name], max_rows=self.schema.max_rows_per_unit)
-            if noise_scales[name] > 0
-            else NonPrivate()
-            for name in partitions
-        ]
-        release.charge(label, events)
+        scales = (noise_scales[name] for name in partitions)
+        release.charge(label, histogram_events(scales, self.schema.max_rows_per_unit))
         released = {}
         for name, partition in partitions.items():
             exact = partition.count(self.__positions[name])

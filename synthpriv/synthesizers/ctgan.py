@@ -35,7 +35,7 @@ from synthpriv.synthesizers.networks import (
 )
 from synthpriv.synthesizers.planning import FitPlan, TrainingSettings
 
-CALIBRATION_POOL = 16_384
+CALIBRATION_POOL = 8192
 
 
 @configuration
@@ -55,7 +55,7 @@ class CTGANSynthesizer(Synthesizer):
     generator_dim: tuple[int, ...] = (256, 256)
     discriminator_dim: tuple[int, ...] = (256, 128)
     generator_learning_rate: float = 2e-3
-    learning_rate: float = 5e-3
+    learning_rate: float = 1e-2
     discriminator_steps: int = 2
     anchor: float = 10.0
     temperature: float = 0.5
@@ -76,7 +76,7 @@ class CTGANSynthesizer(Synthesizer):
         cells = sum(min(column.size, MAX_CELLS) + 1 for column in schema.modelled.values())
         widths = (cells, *self.discriminator_dim, 1)
         return TrainingSettings(
-            steps=800,
+            steps=1000,
             epochs=self.epochs,
             batch_size=self.batch_size,
             max_grad_norm=self.max_grad_norm,

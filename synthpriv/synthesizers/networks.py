@@ -30,16 +30,19 @@ def loss_generator() -> torch.Generator:
 
 
 def initialise(module: nn.Module, generator: torch.Generator) -> None:
-    """Draw all weights anew from `generator`, as nn.Linear does by default; biases stay as they were set."""
+    """Draw all weights anew from `generator`, as nn.Linear does by default; the heads keep their biases."""
+    heads = {layer.linear for layer in module.modules() if isinstance(layer, ColumnHeads)}
     with torch.no_grad():
         for layer in module.modules():
             if isinstance(layer, CodeLinear):
                 layer.weight.uniform_(-1, 1, generator=generator).mul_(len(layer.offsets) ** -0.5)
             elif isinstance(layer, nn.Linear):
-                layer.weight.uniform_(-1, 1, generator=generator).mul_(layer.in_features**-0.5)
-        for layer in module.modules():
-            if isinstance(layer, ColumnHeads):
-                layer.linear.weight.mul_(HEAD_SCALE)
+                scale = layer.in_features**-0.5
+                layer.weight.uniform_(-1, 1, generator=generator).mul_(scale)
+                if layer in heads:
+                    layer.weight.mul_(HEAD_SCALE)
+                else:
+                    layer.bias.uniform_(-1, 1, generator=generator).mul_(scale)
 
 
 class ColumnHeads(nn.Module):
@@ -66,7 +69,7 @@ class ColumnHeads(nn.Module):
         return torch.stack(parts).sum(0)
 
     @torch.no_grad()
-    def match_shares(self, logits: Tensor, released: Tensor, rounds: int = 20) -> None:
+    def match_shares(self, logits: Tensor, released: Tensor, rounds: int = 10) -> None:
         """Shift the biases until the mean of each column's softmax over `logits` is the released share.
 
         Iterative proportional fitting of one-way distributions (Deming and Stephan 1940); post-processing.

@@ -16,7 +16,7 @@ from typing import Any
 from synthpriv.encoding.table_encoder import round_noise_scales
 from synthpriv.errors import InfeasiblePlan
 from synthpriv.privacy.dpsgd_plan import DPSGDPlan
-from synthpriv.privacy.events import Counts, Event
+from synthpriv.privacy.events import Event, histogram_events
 from synthpriv.schema import Schema
 
 COUNT_SHARE = 0.02
@@ -130,11 +130,8 @@ def make_plan(
 
 def encoding_events(schema: Schema, scales: list[dict[str, float]]) -> list[Event]:
     """The histograms of every round as events: all that may run, needed or not."""
-    return [
-        Counts(noise_scale=scale, max_rows=schema.max_rows_per_unit)
-        for level in scales
-        for scale in level.values()
-    ]
+    every = (scale for level in scales for scale in level.values())
+    return histogram_events(every, schema.max_rows_per_unit)
 
 
 def _training_constants(training: TrainingSettings, rows: int) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from synthpriv.synthesizers.configuration import check_training, configuration, 
 from synthpriv.synthesizers.networks import Decoder, VariationalAutoencoder, initialise, loss_generator
 from synthpriv.synthesizers.planning import FitPlan, TrainingSettings
 
-CALIBRATION_POOL = 16_384
+CALIBRATION_POOL = 8192
 
 
 @configuration
