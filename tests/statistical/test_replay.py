@@ -1,0 +1,249 @@
+"""Neighbours under replay: with what was released held fixed, a run cannot tell one unit from another."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import synthpriv as sp
+from synthpriv.privacy.events import Counts, Laplace, SampledGaussian
+from synthpriv.release.pipeline import ReleaseOutcome, ReleaseRequest, run_release
+from synthpriv.synthesizers.base import FittedSynthesizer, Synthesizer
+from tests.statistical.neighbours import CHANGES, SMALL, people_schema, people_table, visits_table
+from tests.statistical.replaying import Progress, Trace, public_ledger, redacted, run
+
+BUDGET = sp.Budget(epsilon=20.0, delta=1e-6)
+UNITS = 3
+KINDS = {config.name: config for config in SMALL}
+
+
+@cache
+def original(units: int | None) -> pd.DataFrame:
+    return people_table() if units is None else visits_table()
+
+
+def fit(config: Synthesizer, frame: pd.DataFrame, units: int | None, frozen: Trace | None = None) -> Trace:
+    """A fit and a sample, with the ledger beside them."""
+
+    def job(progress: Progress) -> Any:
+        ledger = sp.Ledger.in_memory(BUDGET)
+        fitted = config.fit(sp.PrivateTable(frame, people_schema(units), ledger), progress=progress)
+        return fitted, ledger, fitted.sample(seed=4, progress=progress)
+
+    return run(job, frozen)
+
+
+@cache
+def first_run(kind: str, units: int | None = None) -> Trace:
+    trace = fit(KINDS[kind], original(units), units)
+    assert trace.result is not None, trace.seen[-2:]
+    return trace
+
+
+def assert_same_seen_from_outside(one: Trace, other: Trace) -> None:
+    """The same door calls in the same order with the same arguments, sampling rates, log and exceptions."""
+    assert [call[0] for call in other.asked] == [call[0] for call in one.asked]
+    for mine, theirs in zip(one.asked, other.asked, strict=True):
+        assert mine == theirs
+    assert other.rates == one.rates
+    assert other.seen == one.seen
+    shapes = [[(r.kind, r.scale, r.exact.shape) for r in trace.releases] for trace in (one, other)]
+    assert shapes[0] == shapes[1]
+
+
+def declared(trace: Trace) -> list[tuple[str, float, float]]:
+    """What the ledger's events stand for, one per release: its kind, noise scale and sensitivity."""
+    fitted, ledger, _ = trace.result
+    rows, found = fitted.schema.max_rows_per_unit, []
+    for event in ledger.events:
+        if isinstance(event, Laplace):
+            found.append(("count", rows / event.epsilon, rows))
+        elif isinstance(event, Counts):
+            found += [("histogram", event.noise_scale, event.max_rows)] * event.coordinates
+        else:
+            assert isinstance(event, SampledGaussian)
+            bound = fitted.config.max_grad_norm
+            found += [("sum", event.noise_multiplier * bound, bound * (1 + 1e-6))] * event.steps
+    return sorted(found)
+
+
+def assert_sensitivity_as_declared(one: Trace, other: Trace, replaced: bool) -> None:
+    """Every released vector got its event's noise, and moved by at most what the event stands for."""
+    factor = 2 if replaced else 1
+    moved = sorted(one.distances(other), key=lambda pair: (pair[0].kind, pair[0].scale))
+    for (kind, scale, bound), (release, distance) in zip(declared(one), moved, strict=True):
+        assert (release.kind, release.scale) == (kind, scale)
+        assert distance <= factor * bound, (kind, distance)
+    felt = {release.kind for release, distance in moved if distance > 0.1}
+    assert felt >= {release.kind for release, _ in moved} - {"count"}, felt
+
+
+def assert_same_model(one: Trace, other: Trace) -> None:
+    """Bit by bit: encoder, weights, claim, ledger and sample follow from what was released."""
+    (mine, ledger, sample), (theirs, other_ledger, other_sample) = one.result, other.result
+    assert theirs.encoder.to_dict() == mine.encoder.to_dict()
+    for name, tensor in mine.model.tensors().items():
+        assert theirs.model.tensors()[name].tolist() == tensor.tolist(), name
+    for key in ("epsilon", "delta", "epsilon_replace_one", "rows", "private", "domain_from_data"):
+        assert getattr(theirs.claim, key) == getattr(mine.claim, key)
+    assert public_ledger(other_ledger) == public_ledger(ledger)
+    pd.testing.assert_frame_equal(other_sample, sample)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_row_leaves_no_trace_but_in_what_was_released(kind: str, change: str) -> None:
+    base = first_run(kind)
+    other = fit(KINDS[kind], CHANGES[change](original(None)), None, base)
+    assert_same_seen_from_outside(base, other)
+    assert_same_model(base, other)
+    assert_sensitivity_as_declared(base, other, replaced=change != "removed")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_unit_with_several_rows_leaves_no_trace_but_in_what_was_released(kind: str) -> None:
+    base = first_run(kind, UNITS)
+    frame = original(UNITS)
+    other = fit(KINDS[kind], frame[frame["id"] != frame["id"].iloc[-1]].reset_index(drop=True), UNITS, base)
+    assert_same_seen_from_outside(base, other)
+    assert_same_model(base, other)
+    assert_sensitivity_as_declared(base, other, replaced=False)
+    farthest = max(distance for release, distance in base.distances(other) if release.kind == "histogram")
+    assert farthest > 1, "the unit's rows were felt together"
+
+
+@pytest.mark.parametrize("kind", ["vae", "ctgan"])
+def test_one_row_fewer_leaves_every_constant_of_the_trainer(kind: str) -> None:
+    """Requirement 4: with the count frozen, rate, steps, divisor and noise are those of n rows."""
+    base = first_run(kind)
+    other = fit(KINDS[kind], CHANGES["removed"](original(None)), None, base)
+    plans = [next(call for call in trace.asked if call[0] == "train")[6] for trace in (base, other)]
+    assert plans[0] == plans[1]
+    assert plans[0].sample_rate * base.result[0].claim.rows == pytest.approx(plans[0].expected_batch)
+    assert set(base.rates) == set(other.rates) == {plans[0].sample_rate}
+    assert len(base.rates) == len(other.rates) == plans[0].steps
+
+
+def test_delta_comes_from_the_configuration() -> None:
+    """Requirement 3: no number of rows moves it, whether the noisy count is frozen or not."""
+    for rows in (200, 201, 397):
+        fitted = fit(KINDS["independent"], original(None).iloc[:rows], None).result[0]
+        assert fitted.claim.delta == BUDGET.delta
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_plan_that_cannot_work_is_refused_in_the_same_words(kind: str) -> None:
+    frame, config = original(None).iloc[-21:].reset_index(drop=True), replace(KINDS[kind], epsilon=1.0)
+    base = fit(config, frame, None)
+    assert base.result is None
+    assert "what would work" in base.seen[-2][1]
+    for change in CHANGES.values():
+        assert fit(config, change(frame), None, base).seen == base.seen
+
+
+def test_the_replay_feels_a_difference_where_releases_are_not_frozen() -> None:
+    """The comparison can fail: without frozen releases a neighbour changes encoder and sample."""
+    base = first_run("independent")
+    other = fit(KINDS["independent"], CHANGES["removed"](original(None)), None)
+    with pytest.raises(AssertionError):
+        assert_same_model(base, other)
+
+
+def release(config: Synthesizer, frame: pd.DataFrame, folder: Path, frozen: Trace | None = None) -> Trace:
+    """The whole path from a CSV file to a bundle, through a gate that asks for the claim alone."""
+    folder.mkdir()
+    frame.to_csv(folder / "people.csv", index=False)
+    request = ReleaseRequest(
+        table=folder / "people.csv",
+        schema=people_schema(),
+        synthesizer=config,
+        out=folder / "out",
+        ledger=folder / "ledger.sqlite",
+        budget=BUDGET,
+        policy=sp.Policy(max_epsilon=100.0, max_delta=1e-5, require_private=False),
+        seed=3,
+    )
+    return run(lambda progress: run_release(request, progress), frozen)
+
+
+def bundle_files(outcome: ReleaseOutcome) -> dict[str, Any]:
+    """Every file of the bundle, JSON without what is random by design."""
+    assert outcome.bundle is not None
+    files: dict[str, Any] = {}
+    for path in sorted(path for path in outcome.bundle.rglob("*") if path.is_file()):
+        name, content = path.relative_to(outcome.bundle).as_posix(), path.read_bytes()
+        files[name] = redacted(json.loads(content)) if path.suffix == ".json" else content
+    files["manifest.json"].pop("files")
+    files.pop("manifest.sha256")
+    return files
+
+
+@pytest.fixture(scope="module")
+def releases(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Trace]:
+    """Releases by synthesizer and change; the first of each synthesizer is taped, the others replay it."""
+
+    @cache
+    def made(kind: str, change: str | None = None) -> Trace:
+        folder = tmp_path_factory.mktemp(kind) / "release"
+        frame = original(None) if change is None else CHANGES[change](original(None))
+        return release(KINDS[kind], frame, folder, None if change is None else made(kind))
+
+    return made
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [("independent", change) for change in CHANGES] + [("vae", "removed"), ("vae", "outlier")],
+)
+def test_a_release_of_neighbours_is_the_same_bundle(
+    kind: str, change: str, releases: Callable[..., Trace]
+) -> None:
+    base, other = releases(kind), releases(kind, change)
+    assert_same_seen_from_outside(base, other)
+    mine, theirs = bundle_files(base.result), bundle_files(other.result)
+    assert len(mine) >= 5
+    for name, content in mine.items():
+        assert theirs[name] == content, name
+    assert theirs.keys() == mine.keys()
+
+
+def test_the_number_of_synthetic_rows_is_public(releases: Callable[..., Trace]) -> None:
+    """Requirement 32: it follows from the noisy count, so that n and n - 1 rows give the same."""
+    base, other = releases("independent"), releases("independent", "removed")
+    rows = [len(pd.read_csv(trace.result.bundle / "synthetic.csv")) for trace in (base, other)]
+    assert rows[0] == rows[1] == round(base.result.claim.rows / 0.75)
+    exact = [trace.releases[0].exact[0] for trace in (base, other)]
+    assert exact[0] - exact[1] == 1, "the row in question was fitted on"
+
+
+def test_what_was_made_under_replay_is_marked_and_the_gate_refuses_it(tmp_path: Path) -> None:
+    """Requirement 21."""
+    trace = first_run("independent")
+    fitted: FittedSynthesizer = trace.result[0]
+    assert not fitted.claim.private
+    assert "NOT_PRIVATE" in repr(fitted)
+    assert not trace.result[1].is_private
+    assert math.isfinite(fitted.claim.epsilon)
+    (tmp_path / "table.csv").write_text(original(None).to_csv(index=False))
+    request = ReleaseRequest(
+        table=tmp_path / "table.csv",
+        schema=people_schema(),
+        synthesizer=KINDS["independent"],
+        out=tmp_path / "out",
+        ledger=tmp_path / "ledger.sqlite",
+        budget=BUDGET,
+        policy=sp.Policy(max_epsilon=100.0, max_delta=1e-5),
+    )
+    outcome = run(lambda progress: run_release(request, progress)).result
+    refused = [check.figure for check in outcome.decision.checks if check.verdict == "fail"]
+    assert refused == ["release.private"]
+    assert outcome.bundle is None
+    assert not (tmp_path / "out").exists()
