@@ -67,7 +67,7 @@ def judge_files(
         read_present(synthetic, schema),
         disclosed,
         target=target,
-        progress=lambda stage, share: progress(f"judging: {stage}", round(100 * share), 100),
+        progress=lambda _, share: progress("judging", round(100 * share), 100),
     )
     facts = ReleaseFacts(
         epsilon=epsilon,

@@ -116,7 +116,7 @@ def run_release(request: ReleaseRequest, progress: Progress) -> ReleaseOutcome:
         synthetic,
         disclosed,
         target=target,
-        progress=lambda stage, share: progress(f"judging: {stage}", round(100 * share), 100),
+        progress=lambda _, share: progress("judging", round(100 * share), 100),
     )
     facts = _facts(ledger, claim)
     decision = request.policy.decide(scorecard, facts)

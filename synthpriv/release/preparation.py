@@ -55,8 +55,9 @@ def _require_room(ledger: Ledger, synthesizer: Synthesizer) -> float:
     ledger.require(synthesizer.name, epsilon, delta or synthesizer.delta or ledger.budget.delta)
     if math.isfinite(epsilon) and delta <= 0:
         raise ConfigurationError(
-            f"a private fit needs a delta above 0, found {delta:g} (the ledger's: {ledger.budget.delta:g}); "
-            "pass --delta, well below one over the number of rows, with a ledger that has some (--ledger)."
+            f"a private fit needs a delta above 0, found {delta:g} of {ledger.budget.delta:g} left in its "
+            "ledger; pass --delta, well below one over the number of rows, and name a ledger that has it "
+            "(--ledger)."
         )
     return delta
 

@@ -87,6 +87,7 @@ class Synthesizer(ABC):
         ledger = private.ledger
         delta = allowed_delta(ledger, self.epsilon, self.delta)
         release = ledger.open_release(self.name, epsilon=self.epsilon, delta=delta)
+        self._require_delta(delta)
         if private.schema.unconfirmed:
             ledger.record("drafted schema accepted", columns=list(private.schema.unconfirmed))
         report = progress or _silent
@@ -120,19 +121,22 @@ class Synthesizer(ABC):
     ) -> FitPlan:
         """How this fit would spend its budget on a table of `rows` rows, before any row is read."""
         chosen = self.delta if delta is None else delta
-        if chosen is None or (chosen <= 0 and math.isfinite(self.epsilon)):
-            raise ConfigurationError(
-                f"{type(self).__name__} needs a delta above 0, found {chosen}; write delta=1e-6, or less "
-                "than one over the number of rows."
-            )
+        self._require_delta(chosen)
         return make_plan(
             schema,
             epsilon=self.epsilon,
-            delta=chosen,
+            delta=chosen or 0.0,
             rows=rows,
             rows_are_public=rows_are_public,
             training=self._training_settings(schema),
         )
+
+    def _require_delta(self, delta: float | None) -> None:
+        if math.isfinite(self.epsilon) and not delta:
+            raise ConfigurationError(
+                f"{type(self).__name__} needs a delta above 0, found {delta}; give one well below one over "
+                "the number of rows, such as 1e-6, and a ledger that has it left."
+            )
 
     def _behind_the_door(
         self, table: pd.DataFrame | PrivateTable, schema: Schema | None, rows: int | None

@@ -71,6 +71,9 @@ def test_a_plan_reads_no_table(folder: Path, synthpriv: Command) -> None:
     facts = synthpriv(*arguments, "--json").json
     assert facts["rows"] == 40000
     assert facts["noise_multiplier"] > 0
+    without = ("plan", "--schema", "people.toml", "--rows", 40000, "--epsilon")
+    assert synthpriv(*without, "inf", "--json").json["noise_multiplier"] == 0
+    synthpriv(*without, "3").failed("delta above 0")
     small = ("plan", "--schema", "people.toml", "--rows", 40, "--epsilon", "0.1", "--delta", "1e-6")
     synthpriv(*small).failed("InfeasiblePlan", "40 rows", "what would work")
 
