@@ -123,8 +123,9 @@ def clipped_sums(layers: list[nn.Module], row_loss: RowLoss, batch: Tensor, boun
             handle.remove()
     if losses.shape != (len(batch),):
         raise ConfigurationError(
-            f"a row loss must return one number per row, shape ({len(batch)},), found {tuple(losses.shape)}; "
-            "squeeze it."
+            # the batch's size is private, and stays out of the message
+            "a row loss must return one number per row, a vector as long as its batch, found "
+            f"{losses.dim()} dimensions or another length; squeeze or sum it."
         )
     used = list(calls)
     gradients = torch.autograd.grad(losses.sum(), [calls[layer][1] for layer in used])

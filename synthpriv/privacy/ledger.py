@@ -118,6 +118,11 @@ class Ledger:
         return tuple(event for charge in self.charges for event in charge.events)
 
     @property
+    def records(self) -> tuple[dict[str, Any], ...]:
+        """What was recorded without being a charge, oldest first."""
+        return tuple(self._statement().records)
+
+    @property
     def attempts(self) -> int:
         """How often a result was brought before the gate: the records of kind 'attempt'."""
         return sum(record["record"] == _ATTEMPT for record in self._statement().records)
@@ -134,6 +139,10 @@ class Ledger:
     def spent_replace_one(self) -> float:
         """The same for replace-one."""
         return self._statement().spent("replace_one")
+
+    def reserved(self) -> tuple[float, float]:
+        """The (epsilon, delta) that releases have reserved so far: the claim that covers all of them."""
+        return self._statement().reserved()
 
     def left(self) -> tuple[float, float]:
         """The (epsilon, delta) that no release has reserved yet."""

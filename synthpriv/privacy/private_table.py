@@ -190,12 +190,15 @@ class PrivateTable:
             after_step,
         )
 
-    def disclose(self, reason: str, *, epsilon: float = float("inf"), delta: float = 0.0) -> Disclosed:
+    def disclose(self, reason: str, *, epsilon: float | None = None, delta: float | None = None) -> Disclosed:
         """Hand the real rows to the judge, for internal use; recorded in the ledger with its reason.
 
-        epsilon, delta: the claim that the attacks are held against. Nothing computed from the result may be
-        published: it is not covered by the claim.
+        epsilon, delta: the claim that the attacks are held against (None: all that the ledger has reserved).
+        Nothing computed from the result may be published: it is not covered by the claim.
         """
+        reserved = self.ledger.reserved()
+        epsilon = (reserved[0] or math.inf) if epsilon is None else epsilon
+        delta = reserved[1] if delta is None else delta
         self.ledger.record("disclosure", reason=reason)
         frame, _ = conform(self.__frame, self.schema)
         return Disclosed(

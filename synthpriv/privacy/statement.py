@@ -113,12 +113,19 @@ class Statement:
         """The events of one release, in the order they were charged."""
         return tuple(event for charge in self.charges if charge.release == release for event in charge.events)
 
+    def reserved(self) -> tuple[float, float]:
+        """The epsilon and the delta that releases have reserved so far; 0 and 0 if none has."""
+        allowances = self.allowances.values()
+        return math.fsum(a.epsilon for a in allowances), math.fsum(a.delta for a in allowances)
+
     def left(self) -> tuple[float, float]:
         """The epsilon and the delta that no release has reserved; both at least 0."""
         if math.isinf(self.budget.epsilon):
             return math.inf, self.budget.delta
-        epsilon = self.budget.epsilon - math.fsum(allowance.epsilon for allowance in self.allowances.values())
-        delta = self.budget.delta - math.fsum(allowance.delta for allowance in self.allowances.values())
+        epsilon, delta = (
+            whole - part
+            for whole, part in zip((self.budget.epsilon, self.budget.delta), self.reserved(), strict=True)
+        )
         # What rounding leaves over is nothing.
         return (
             epsilon if epsilon > self.budget.epsilon * _ROUNDING else 0.0,

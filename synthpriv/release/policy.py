@@ -9,15 +9,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from synthpriv.errors import ConfigurationError, nearest
+from synthpriv.errors import ConfigurationError, LedgerError, nearest
 
 if TYPE_CHECKING:
     from synthpriv.evaluation.estimate import Estimate
     from synthpriv.evaluation.scorecard import Scorecard
+    from synthpriv.privacy.ledger import Ledger
 
 Verdict = Literal["pass", "warn", "fail"]
 Level = Literal["warn", "fail"]
 
+DRAFT_ACCEPTED = "drafted schema accepted"  # the record that a fit leaves in the ledger
 DEFAULT_POLICY = Path(__file__).with_name("default_policy.toml")
 FIGURES = (
     "fidelity.tvd1",
@@ -66,6 +68,30 @@ class ReleaseFacts:
     private: bool
     schema_confirmed: bool
     attempts: int
+
+    @classmethod
+    def of(cls, ledger: Ledger, scorecard: Scorecard) -> ReleaseFacts:
+        """The facts of the release that `scorecard` judged; records this attempt at the gate in the ledger.
+
+        The claim is the one that the attacks were held against.
+        """
+        try:
+            ledger.verify()
+            verified = True
+        except LedgerError:
+            verified = False
+        else:
+            ledger.record("attempt")
+        return cls(
+            epsilon=scorecard.epsilon,
+            delta=scorecard.delta,
+            epsilon_spent_total=ledger.spent(),
+            budget_epsilon=ledger.budget.epsilon,
+            ledger_verified=verified,
+            private=ledger.is_private and math.isfinite(scorecard.epsilon) and math.isfinite(ledger.spent()),
+            schema_confirmed=all(record["record"] != DRAFT_ACCEPTED for record in ledger.records),
+            attempts=ledger.attempts,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,14 +254,21 @@ class Policy:
             rules=tuple(_rule(table) for table in checks),
         )
 
-    def decide(self, scorecard: Scorecard, release: ReleaseFacts) -> Decision:
-        """Every check of the policy on one release; approved if none of them fails."""
+    def decide(self, scorecard: Scorecard, release: Ledger | ReleaseFacts) -> Decision:
+        """Every check of the policy on one release; approved if none of them fails.
+
+        Given the ledger, the attempt and its verdict are recorded there.
+        """
+        facts = release if isinstance(release, ReleaseFacts) else ReleaseFacts.of(release, scorecard)
         checks = (
-            *self._check_claim(scorecard, release),
-            *self._check_provenance(release),
+            *self._check_claim(scorecard, facts),
+            *self._check_provenance(facts),
             *(rule.check(scorecard.estimates) for rule in self.rules),
         )
-        return Decision(approved=all(check.verdict != "fail" for check in checks), checks=checks)
+        decision = Decision(approved=all(check.verdict != "fail" for check in checks), checks=checks)
+        if not isinstance(release, ReleaseFacts) and facts.ledger_verified:
+            release.record("verdict", approved=decision.approved)
+        return decision
 
     def _check_claim(self, scorecard: Scorecard, release: ReleaseFacts) -> tuple[Check, ...]:
         fits = _within(release.epsilon, release.budget_epsilon)

@@ -114,3 +114,28 @@ def test_histograms_are_charged_before_they_are_counted(people: pd.DataFrame, pe
     counts = private.histograms(release, "cities", {"city": partition}, {"city": 20.0})["city"]
     assert [charge.label for charge in book.charges] == ["cities"]
     assert abs(int(counts.sum()) - 2000) < 400
+
+
+def test_the_ledger_alone_tells_the_gate_what_it_must_know(
+    people: pd.DataFrame, people_schema: Schema
+) -> None:
+    """The steward's way of ARCHITECTURE: disclose, evaluate, decide; the attempt and its verdict are recorded."""
+    book = ledger()
+    private = sp.PrivateTable(people, people_schema, book, holdout=0.25)
+    assert private.disclose("before any fit").epsilon == float("inf")
+    fitted = sp.IndependentSynthesizer(epsilon=4.0).fit(private)
+    real = private.disclose("release review")
+    assert (real.epsilon, real.delta) == (4.0, pytest.approx(4e-6))
+    scorecard = sp.evaluate(fitted.sample(1000), real, target="bought")
+    decision = sp.Policy.default().decide(scorecard, book)
+    assert decision.approved
+    assert [r["record"] for r in book.records] == ["disclosure", "disclosure", "attempt", "verdict"]
+    again = sp.Policy.default().decide(scorecard, book)
+    assert again.approved
+    assert book.attempts == 2
+    noiseless = sp.Ledger.in_memory(sp.Budget(epsilon=float("inf"), delta=0.0))
+    bare = sp.PrivateTable(people, people_schema, noiseless, holdout=0.25)
+    sp.IndependentSynthesizer(epsilon=float("inf")).fit(bare)
+    refused = sp.Policy.default().decide(scorecard, noiseless)
+    assert not refused.approved
+    assert "NOT PRIVATE" in refused.reasons
