@@ -119,7 +119,7 @@ def test_histograms_are_charged_before_they_are_counted(people: pd.DataFrame, pe
 def test_the_ledger_alone_tells_the_gate_what_it_must_know(
     people: pd.DataFrame, people_schema: Schema
 ) -> None:
-    """The steward's way of ARCHITECTURE: disclose, evaluate, decide; the attempt and its verdict are recorded."""
+    """Disclose, evaluate, decide: the attempt and its verdict are recorded."""
     book = ledger()
     private = sp.PrivateTable(people, people_schema, book, holdout=0.25)
     assert private.disclose("before any fit").epsilon == float("inf")
