@@ -73,4 +73,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """The public names."""
-    return sorted([*globals(), *_HOME_OF])
+    return sorted([*_HOME_OF, "__version__"])

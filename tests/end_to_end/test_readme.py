@@ -1,7 +1,7 @@
 """The README and the pages of docs/ say what works: their code blocks run, their links lead somewhere.
 
 Blocks of one page run in order in one folder, with one Python namespace, on a sample of the public table
-(2,500 rows), so that what a reader would type is what is tested.
+(1,500 rows), so that what a reader would type is what is tested.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def check_command(words: list[str]) -> None:
 
 @pytest.fixture(scope="module")
 def sample_of_adult() -> pd.DataFrame:
-    return pd.read_csv(ROOT / "datasets" / "adult.csv.gz", keep_default_na=False)[:2500]
+    return pd.read_csv(ROOT / "datasets" / "adult.csv.gz", keep_default_na=False)[:1500]
 
 
 @pytest.fixture
