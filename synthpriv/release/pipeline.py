@@ -118,7 +118,7 @@ def run_release(request: ReleaseRequest, progress: Progress) -> ReleaseOutcome:
         target=target,
         progress=lambda _, share: progress("judging", round(100 * share), 100),
     )
-    facts = _facts(ledger, claim)
+    facts = ReleaseFacts.of(ledger, scorecard)
     decision = request.policy.decide(scorecard, facts)
     ledger.record("verdict", approved=decision.approved)
     outside = sum((disclosed.outside or {}).values())
@@ -162,21 +162,6 @@ def _check_target(target: str | None, schema: Schema) -> str | None:
             f"the target must have at least two categories, found one in {chosen!r}; name another column."
         )
     return chosen
-
-
-def _facts(ledger: Ledger, claim: Claim) -> ReleaseFacts:
-    ledger.record("attempt")
-    ledger.verify()
-    return ReleaseFacts(
-        epsilon=claim.epsilon,
-        delta=claim.delta,
-        epsilon_spent_total=ledger.spent(),
-        budget_epsilon=ledger.budget.epsilon,
-        ledger_verified=True,
-        private=claim.private,
-        schema_confirmed=not claim.domain_from_data,
-        attempts=ledger.attempts,
-    )
 
 
 def _notes(request: ReleaseRequest, outside: int) -> list[str]:
