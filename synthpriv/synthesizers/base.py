@@ -148,6 +148,10 @@ class Synthesizer(ABC):
         if isinstance(table, PrivateTable):
             if schema is not None and schema != table.schema:
                 raise ConfigurationError("a PrivateTable brings its own schema, found another; leave it out.")
+            if rows is not None and rows != table.rows:
+                raise ConfigurationError(
+                    f"a PrivateTable brings its own row count, found rows={rows}; declare it where it is read."
+                )
             return table
         if not isinstance(table, pd.DataFrame):
             raise ConfigurationError(
