@@ -48,7 +48,7 @@ def what_is_trained(config: Synthesizer, patch: pytest.MonkeyPatch) -> tuple[nn.
 
     patch.setattr(PrivateTable, "train", caught)
     with pytest.raises(Stopped):
-        config.fit(people_table(), people_schema())
+        config.fit(people_table(), people_schema(), rows=ROWS)
     encoder, module, row_loss = found
     return module, row_loss, torch.from_numpy(encoder.encode_frame(people_table()).astype(np.int64))
 
@@ -113,15 +113,23 @@ def histograms_in(events: tuple[Event, ...]) -> int:
 def test_every_use_of_rows_was_charged_before(config: Synthesizer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Requirements 15 and 16: uses counted at the door equal the ledger's events, at every moment."""
     book = ledger()
-    private = PrivateTable(people_table(), people_schema(), book)
+    private = PrivateTable(people_table(), people_schema(), book, rows=ROWS)
     columns = Watched(private._PrivateTable__positions, book)  # type: ignore[attr-defined]
     monkeypatch.setattr(private, "_PrivateTable__positions", columns)
-    drawn, shown, clip, draw = [], [], dpsgd.clipped_sums, NoiseSource.bernoulli_rows
-    monkeypatch.setattr(
-        dpsgd,
-        "clipped_sums",
-        lambda layers, loss, batch, bound: shown.append(len(batch)) or clip(layers, loss, batch, bound),
-    )
+    drawn, shown, draw, train = [], [], NoiseSource.bernoulli_rows, PrivateTable.train
+
+    def counted(self: PrivateTable, *rest: Any) -> None:
+        *before, row_loss, plan, optimization, after_step = rest
+        train(
+            self,
+            *before,
+            lambda codes: shown.append(len(codes)) or row_loss(codes),
+            plan,
+            optimization,
+            after_step,
+        )
+
+    monkeypatch.setattr(PrivateTable, "train", counted)
     monkeypatch.setattr(
         NoiseSource,
         "bernoulli_rows",
@@ -148,7 +156,7 @@ def test_a_run_that_dies_in_training_has_paid_for_all_of_it(config: Any) -> None
             raise Stopped
 
     with pytest.raises(Stopped):
-        config.fit(PrivateTable(people_table(), people_schema(), book), progress=die)
+        config.fit(PrivateTable(people_table(), people_schema(), book, rows=ROWS), progress=die)
     steps = [event.steps for event in book.events if isinstance(event, SampledGaussian)]
     assert steps == [8]
     assert book.spent() > 0.9 * config.epsilon
@@ -220,7 +228,7 @@ def test_what_the_discriminator_looked_at_does_not_reach_the_generator(
 
 def one_encoder() -> Any:
     """A stand-in for learning an encoder that always returns the same one."""
-    encoder = SMALL[0].fit(people_table(), people_schema()).encoder
+    encoder = SMALL[0].fit(people_table(), people_schema(), rows=ROWS).encoder
     return lambda *arguments: encoder
 
 
@@ -287,7 +295,7 @@ def holds_rows(root: Any) -> bool:
 @pytest.mark.parametrize("config", BY_NAME)
 def test_a_fitted_synthesizer_reaches_no_row(config: Synthesizer) -> None:
     """Requirement 31: it has no handle to filter its samples with, before or after it sampled."""
-    private = PrivateTable(people_table(), people_schema(), ledger())
+    private = PrivateTable(people_table(), people_schema(), ledger(), rows=ROWS)
     fitted = config.fit(private)
     assert not holds_rows(fitted)
     fitted.sample(10)
