@@ -23,6 +23,7 @@ class _Verdicts(RegexHighlighter):
     highlights = (r"(?P<good>\bAPPROVED\b)", r"(?P<bad>\b(REFUSED|NOT_PRIVATE)\b)")
 
 
+_PUBLIC_ROWS = frozenset({"sampling"})  # stages whose number of rows is public, and shown
 _THEME = Theme({"good": "bold green", "bad": "bold red"})
 
 
@@ -83,8 +84,9 @@ class Bars:
         if stage not in self._tasks:
             for task in self._tasks.values():
                 self._progress.update(task, completed=self._progress.tasks[task].total)
-            self._tasks[stage] = self._progress.add_task(stage, total=max(total, 1))
-        self._progress.update(self._tasks[stage], completed=done, total=max(total, 1))
+            self._tasks[stage] = self._progress.add_task(stage, total=max(total, 1), rows="")
+        rows = f"{done:,} of {counted(total, 'row')}" if stage in _PUBLIC_ROWS else ""
+        self._progress.update(self._tasks[stage], completed=done, total=max(total, 1), rows=rows)
 
 
 @contextmanager
@@ -98,6 +100,7 @@ def bars() -> Iterator[Bars]:
         TextColumn("{task.description:<32}"),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f}%"),
+        TextColumn("{task.fields[rows]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
