@@ -40,7 +40,11 @@ def split(dataset: str, seed: int) -> tuple[Schema, pd.DataFrame, pd.DataFrame]:
     frame, _ = conform(read_table(ROOT / "datasets" / f"{dataset}.csv.gz", schema), schema)
     order = np.random.default_rng(seed).permutation(len(frame))
     cut = len(frame) * 3 // 4
-    return schema, frame.iloc[order[:cut]].reset_index(drop=True), frame.iloc[order[cut:]].reset_index(drop=True)
+    return (
+        schema,
+        frame.iloc[order[:cut]].reset_index(drop=True),
+        frame.iloc[order[cut:]].reset_index(drop=True),
+    )
 
 
 def run_cell(dataset: str, synthesizer: str, epsilon: float, delta: float, seed: int) -> dict[str, Any]:
@@ -91,7 +95,9 @@ def wanted(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 def print_table(cells: list[dict[str, Any]]) -> None:
     """Means over seeds, beside real rows and independent columns."""
-    print(f"{'dataset':8} {'synthesizer':12} {'epsilon':>7} {'seeds':>5} {'tvd1':>7} {'tvd2':>7} {'auc':>6} {'fit s':>6}")
+    print(
+        f"{'dataset':8} {'synthesizer':12} {'epsilon':>7} {'seeds':>5} {'tvd1':>7} {'tvd2':>7} {'auc':>6} {'fit s':>6}"
+    )
     for key in sorted({identity(cell)[:3] for cell in cells}, key=str):
         same = [cell for cell in cells if identity(cell)[:3] == key]
         figures = {name: mean(cell["figures"][name] for cell in same) for name in FIGURES}
@@ -115,7 +121,11 @@ def main() -> None:
     stored = json.loads(options.results.read_text()) if options.results.exists() else {"cells": []}
     done = {identity(cell) for cell in stored["cells"]}
     for cell in wanted(options):
-        if (*identity(cell)[:2], "inf" if math.isinf(cell["epsilon"]) else cell["epsilon"], *identity(cell)[3:]) in done:
+        if (
+            *identity(cell)[:2],
+            "inf" if math.isinf(cell["epsilon"]) else cell["epsilon"],
+            *identity(cell)[3:],
+        ) in done:
             continue
         stored["cells"].append(run_cell(**cell))
         stored["environment"] = environment()

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from synthpriv.cli import options
-from synthpriv.cli.words import bars, counted, number, say, say_json, say_table
+from synthpriv.cli.words import counted, number, say, say_json, say_table
+from synthpriv.progress import bars
 
 if TYPE_CHECKING:
     from synthpriv.privacy.ledger import Ledger

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from synthpriv.cli import options
-from synthpriv.cli.words import bars, counted, number, say, say_json
+from synthpriv.cli.words import counted, number, say, say_json
 from synthpriv.errors import ConfigurationError
+from synthpriv.progress import bars
 
 
 def register(app: typer.Typer) -> None:

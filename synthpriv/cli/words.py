@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 from rich.highlighter import RegexHighlighter
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 from rich.theme import Theme
@@ -23,7 +20,6 @@ class _Verdicts(RegexHighlighter):
     highlights = (r"(?P<good>\bAPPROVED\b)", r"(?P<bad>\b(REFUSED|NOT_PRIVATE)\b)")
 
 
-_PUBLIC_ROWS = frozenset({"sampling"})  # stages whose number of rows is public, and shown
 _THEME = Theme({"good": "bold green", "bad": "bold red"})
 
 
@@ -68,47 +64,6 @@ def counted(count: int, thing: str) -> str:
     ('1 file', '1,200 files')
     """
     return f"{count:,} {thing}{'' if count == 1 else 's'}"
-
-
-class Bars:
-    """One progress bar per stage, with the time that is left; silent where stderr is no terminal."""
-
-    def __init__(self, progress: Progress | None) -> None:
-        self._progress = progress
-        self._tasks: dict[str, TaskID] = {}
-
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        """Show that `done` of `total` is reached in `stage`."""
-        if self._progress is None:
-            return
-        if stage not in self._tasks:
-            for task in self._tasks.values():
-                self._progress.update(task, completed=self._progress.tasks[task].total)
-            self._tasks[stage] = self._progress.add_task(stage, total=max(total, 1), rows="")
-        rows = f"{done:,} of {counted(total, 'row')}" if stage in _PUBLIC_ROWS else ""
-        self._progress.update(self._tasks[stage], completed=done, total=max(total, 1), rows=rows)
-
-
-@contextmanager
-def bars() -> Iterator[Bars]:
-    """Progress bars on stderr if it is a terminal, else nothing."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield Bars(None)
-        return
-    columns = (
-        TextColumn("{task.description:<32}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TextColumn("{task.fields[rows]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
-        shown = Bars(progress)
-        yield shown
-        for task in progress.tasks:
-            progress.update(task.id, completed=task.total)
 
 
 def _plain(value: Any) -> Any:

@@ -233,8 +233,8 @@ class Ledger:
                 transaction.append({"kind": "lineage", "fingerprint": fingerprint.hexdigest(), "at": _now()})
             elif not hmac.compare_digest(stored, fingerprint.hexdigest()):
                 raise LedgerError(
-                    f"the ledger of {self._name(transaction)} must stay with one table, found other rows "
-                    "under its name. Open a new ledger, under a new name, for a changed table."
+                    f"the ledger of {self.dataset!r} must stay with one table, found other rows under its "
+                    "name. Open a new ledger, under a new name, for a changed table."
                 )
 
     def verify(self) -> None:
@@ -262,9 +262,6 @@ class Ledger:
 
     def _statement(self) -> Statement:
         return Statement(self._chain.entries())
-
-    def _name(self, transaction: Transaction) -> str:
-        return repr(Statement(transaction.entries).dataset)
 
     def _main(self, statement: Statement) -> Release:
         """The release of charges that name none: all that was left at its first charge."""

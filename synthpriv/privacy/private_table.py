@@ -26,7 +26,7 @@ from synthpriv.privacy import mechanisms, randomness
 from synthpriv.privacy.column_store import MEMORY_LIMIT, CodeMatrix, ColumnStore, smallest_type
 from synthpriv.privacy.events import Laplace, NonPrivate, SampledGaussian, histogram_events
 from synthpriv.privacy.ledger import Ledger, Release
-from synthpriv.privacy.stages import Progress, share_report
+from synthpriv.progress import Report, shares
 from synthpriv.schema import Identifier, Schema
 from synthpriv.schema.cells import hashed_cells
 from synthpriv.schema.values import place, restore
@@ -110,10 +110,10 @@ class PrivateTable:
         rows: int | None = None,
         format: str | None = None,
         memory_limit: int = MEMORY_LIMIT,
-        progress: Progress | None = None,
+        progress: Report | None = None,
     ) -> PrivateTable:
         """Read a CSV, Parquet or Arrow file straight behind the door, chunk by chunk."""
-        report = share_report("reading the table", progress)
+        report = shares("reading the table", progress)
         return cls(
             read_chunks(path, schema, format=format, progress=report),
             schema,
@@ -152,7 +152,7 @@ class PrivateTable:
         label: str,
         partitions: Mapping[str, Partition],
         noise_scales: Mapping[str, float],
-        progress: Progress | None = None,
+        progress: Report | None = None,
     ) -> dict[str, Ints]:
         """Histograms of several columns, each with discrete Gaussian noise of its own scale (0: no noise).
 
@@ -161,7 +161,7 @@ class PrivateTable:
         """
         scales = (noise_scales[name] for name in partitions)
         release.charge(label, histogram_events(scales, self.schema.max_rows_per_unit))
-        report = share_report("counting columns", progress)
+        report = shares("counting columns", progress)
         exact = {name: np.zeros(partition.cells, dtype=np.int64) for name, partition in partitions.items()}
         for chosen, columns in self.__store.chunks(partitions):
             for name, partition in partitions.items():
@@ -182,7 +182,7 @@ class PrivateTable:
         plan: DPSGDPlan,
         optimization: Optimization,
         after_step: AfterStep | None = None,
-        progress: Progress | None = None,
+        progress: Report | None = None,
     ) -> None:
         """Train `module` in place by DP-SGD on the encoded rows; only noisy clipped sums leave the door.
 
@@ -203,7 +203,7 @@ class PrivateTable:
             if noisy
             else NonPrivate(),
         )
-        report = share_report("encoding rows", progress)
+        report = shares("encoding rows", progress)
         codes = CodeMatrix(
             int(self.__in_fit.sum()), len(encoder.sizes), max(encoder.sizes, default=0), self.__memory_limit
         )

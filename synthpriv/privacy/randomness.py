@@ -1,8 +1,9 @@
 """Noise and sampling masks keyed by the operating system; there is no seed anywhere in this file.
 
-A published or guessable seed lets anyone subtract the noise, so the noise has its own generator: ChaCha with
-20 rounds under a 256-bit key from the operating system. The one way around it is `replay`, for tests, which
-marks everything made under it as not private.
+A published or guessable seed lets anyone subtract the noise, so the noise has its own generator: AES-128 in
+counter mode under a key from the operating system, or, where the processor has no AES, ChaCha with 20 rounds
+under a 256-bit key (half as fast: benchmarks/speed/noise.py). The one way around it is `replay`, for tests,
+which marks everything made under it as not private.
 """
 
 from __future__ import annotations
@@ -67,10 +68,13 @@ class NoiseSource:
         self._rekey()
 
     def _rekey(self) -> None:
-        """A new 256-bit key; the old stream is forgotten."""
-        from randomgen import ChaCha
+        """A new key; the old stream is forgotten."""
+        from randomgen import AESCounter, ChaCha
 
-        self._generator = np.random.Generator(cast(Any, ChaCha(key=secrets.randbits(256), rounds=20)))
+        cipher = AESCounter(key=secrets.randbits(128))
+        if not cipher.use_aesni:
+            cipher = ChaCha(key=secrets.randbits(256), rounds=20)
+        self._generator = np.random.Generator(cast(Any, cipher))
         self._process = os.getpid()
 
     def _current(self) -> np.random.Generator:

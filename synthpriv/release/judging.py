@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +9,13 @@ import numpy as np
 
 from synthpriv.evaluation.disclosed import Disclosed
 from synthpriv.evaluation.scorecard import Scorecard, evaluate
+from synthpriv.progress import Report
 from synthpriv.release.policy import Decision, Policy, ReleaseFacts
 from synthpriv.release.reading import read_present
 from synthpriv.release.report import internal_page
 from synthpriv.schema import Schema
 from synthpriv.tables import conform, read_table
 
-Progress = Callable[[str, int, int], None]
 HOLDOUT = 0.25
 
 
@@ -39,7 +38,7 @@ def judge_files(
     epsilon: float,
     delta: float,
     policy: Policy,
-    progress: Progress,
+    progress: Report,
 ) -> Judged:
     """Judge `synthetic` against `real`; without a holdout file a fixed quarter of `real` serves as one.
 

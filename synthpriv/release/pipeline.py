@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from synthpriv.errors import ConfigurationError, nearest
 from synthpriv.evaluation.scorecard import Scorecard, evaluate
 from synthpriv.privacy.ledger import Budget, Ledger
+from synthpriv.progress import Report
 from synthpriv.release.bundle import SUFFIXES, write_bundle
 from synthpriv.release.folders import new_folder, require_free
 from synthpriv.release.policy import Decision, Policy, ReleaseFacts
@@ -20,7 +21,6 @@ from synthpriv.release.report import internal_page
 from synthpriv.schema import Boolean, Categorical, Schema
 from synthpriv.synthesizers.base import Claim, Synthesizer
 
-Progress = Callable[[str, int, int], None]
 HOLDOUT = 0.25
 PAGE = "report.html"
 
@@ -84,7 +84,7 @@ class ReleaseOutcome:
         }
 
 
-def run_release(request: ReleaseRequest, progress: Progress) -> ReleaseOutcome:
+def run_release(request: ReleaseRequest, progress: Report) -> ReleaseOutcome:
     """Fit, sample, judge, decide, and write the bundle if approved; charged to the ledger before it runs.
 
     Raises before any row is read if the folder is in use, the target is unfit, the schema is an unconfirmed
@@ -118,7 +118,7 @@ def run_release(request: ReleaseRequest, progress: Progress) -> ReleaseOutcome:
         target=target,
         progress=lambda _, share: progress("judging", round(100 * share), 100),
     )
-    facts = _facts(ledger, claim)
+    facts = ReleaseFacts.of(ledger, scorecard)
     decision = request.policy.decide(scorecard, facts)
     ledger.record("verdict", approved=decision.approved)
     outside = sum((disclosed.outside or {}).values())
@@ -162,21 +162,6 @@ def _check_target(target: str | None, schema: Schema) -> str | None:
             f"the target must have at least two categories, found one in {chosen!r}; name another column."
         )
     return chosen
-
-
-def _facts(ledger: Ledger, claim: Claim) -> ReleaseFacts:
-    ledger.record("attempt")
-    ledger.verify()
-    return ReleaseFacts(
-        epsilon=claim.epsilon,
-        delta=claim.delta,
-        epsilon_spent_total=ledger.spent(),
-        budget_epsilon=ledger.budget.epsilon,
-        ledger_verified=True,
-        private=claim.private,
-        schema_confirmed=not claim.domain_from_data,
-        attempts=ledger.attempts,
-    )
 
 
 def _notes(request: ReleaseRequest, outside: int) -> list[str]:

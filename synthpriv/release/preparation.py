@@ -9,8 +9,9 @@ from pathlib import Path
 from synthpriv.errors import ConfigurationError, LedgerError
 from synthpriv.privacy.ledger import Budget, Ledger
 from synthpriv.privacy.private_table import PrivateTable, require_confirmed
+from synthpriv.progress import Report
 from synthpriv.schema import Schema
-from synthpriv.synthesizers.base import Progress, Synthesizer, allowed_delta
+from synthpriv.synthesizers.base import Synthesizer, allowed_delta
 from synthpriv.tables import table_format
 
 
@@ -24,7 +25,7 @@ def open_private_table(
     holdout: float = 0.0,
     rows: int | None = None,
     format: str | None = None,
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> PrivateTable:
     """The table behind the door, with room in its ledger for one fit; charges nothing.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -19,13 +19,13 @@ from synthpriv.errors import ConfigurationError
 from synthpriv.privacy.ledger import Budget, Ledger, Release
 from synthpriv.privacy.private_table import PrivateTable, require_confirmed
 from synthpriv.privacy.randomness import is_private
+from synthpriv.progress import SAMPLING, Report, bars, silent
 from synthpriv.schema import Schema
 from synthpriv.schema.values import Positions
 from synthpriv.synthesizers import configuration, saving
 from synthpriv.synthesizers.conditions import accepted_rows, allowed_cells, impose
 from synthpriv.synthesizers.planning import FitPlan, TrainingSettings, count_epsilon, make_plan
 
-Progress = Callable[[str, int, int], None]
 SAMPLING_CHUNK = 65_536
 
 
@@ -48,6 +48,7 @@ class Synthesizer(ABC):
 
     epsilon: the all-in privacy loss of one fit, encoding and row count included (math.inf: no noise, marked
     NOT_PRIVATE). delta: None takes the ledger's. random_state: drives initial weights, never the noise.
+    verbose: progress bars on a terminal.
     """
 
     name: ClassVar[str] = ""
@@ -74,7 +75,7 @@ class Synthesizer(ABC):
         schema: Schema | None = None,
         *,
         rows: int | None = None,
-        progress: Progress | None = None,
+        progress: Report | None = None,
     ) -> FittedSynthesizer:
         """Fit on a DataFrame (every row is used) or on a PrivateTable (its ledger is charged first).
 
@@ -82,6 +83,9 @@ class Synthesizer(ABC):
         most `epsilon` in all. Raises BudgetExceeded before anything is read, InfeasiblePlan if the noise
         would drown the table, UnconfirmedSchema for a drafted one.
         """
+        if self.verbose and progress is None:
+            with bars() as shown:
+                return self.fit(table, schema, rows=rows, progress=shown)
         private = self._behind_the_door(table, schema, rows)
         require_confirmed(private.schema, self.accept_drafted_schema)
         ledger = private.ledger
@@ -90,7 +94,7 @@ class Synthesizer(ABC):
         self._require_delta(delta)
         if private.schema.unconfirmed:
             ledger.record("drafted schema accepted", columns=list(private.schema.unconfirmed))
-        report = progress or _silent
+        report = progress or silent
         public_rows = private.public_rows
         if public_rows is None:
             report("counting rows", 0, 1)
@@ -144,6 +148,10 @@ class Synthesizer(ABC):
         if isinstance(table, PrivateTable):
             if schema is not None and schema != table.schema:
                 raise ConfigurationError("a PrivateTable brings its own schema, found another; leave it out.")
+            if rows is not None and rows != table.rows:
+                raise ConfigurationError(
+                    f"a PrivateTable brings its own row count, found rows={rows}; declare it on reading."
+                )
             return table
         if not isinstance(table, pd.DataFrame):
             raise ConfigurationError(
@@ -162,7 +170,7 @@ class Synthesizer(ABC):
         return PrivateTable(table, schema, Ledger.in_memory(budget), rows=rows)
 
     def _learn_encoder(
-        self, private: PrivateTable, release: Release, plan: FitPlan, report: Progress
+        self, private: PrivateTable, release: Release, plan: FitPlan, report: Report
     ) -> TableEncoder:
         def measure(
             level: int, partitions: Mapping[str, Partition], scales: Mapping[str, float]
@@ -196,7 +204,7 @@ class Synthesizer(ABC):
         encoder: TableEncoder,
         plan: FitPlan,
         generator: torch.Generator,
-        report: Progress,
+        report: Report,
     ) -> SampleModel:
         """Train behind the door and return what samples."""
 
@@ -254,7 +262,7 @@ class FittedSynthesizer:
         n: int | None = None,
         seed: int | None = None,
         conditions: Mapping[str, Any] | None = None,
-        progress: Progress | None = None,
+        progress: Report | None = None,
     ) -> pd.DataFrame:
         """`n` synthetic rows (default: the public row count) with the schema's columns, order and dtypes.
 
@@ -269,7 +277,7 @@ class FittedSynthesizer:
         n: int | None = None,
         seed: int | None = None,
         conditions: Mapping[str, Any] | None = None,
-        progress: Progress | None = None,
+        progress: Report | None = None,
     ) -> Iterator[pd.DataFrame]:
         """The rows that `sample` gives for the same arguments, SAMPLING_CHUNK at a time and at least once.
 
@@ -284,13 +292,13 @@ class FittedSynthesizer:
         allowed = None
         if conditions:
             fixed, allowed = allowed_cells(conditions, self.encoder)
-        report = progress or _silent
-        report("sampling", 0, count)
+        report = progress or silent
+        report(SAMPLING, 0, count)
         made, taken = 0, dict[str, set[str]]()
         for codes in in_chunks(self._draw_codes(int(count), generator, allowed), SAMPLING_CHUNK):
             frame = self.encoder.decode(codes, rng, taken)
             made += len(frame)
-            report("sampling", made, count)
+            report(SAMPLING, made, count)
             yield impose(frame, fixed, self.schema) if fixed else frame
 
     def _draw_codes(
@@ -342,7 +350,3 @@ def allowed_delta(ledger: Ledger, epsilon: float, delta: float | None) -> float:
     """
     share = ledger.delta_share(epsilon)
     return share if delta is None else min(delta, share)
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    """No progress wanted."""

@@ -11,6 +11,26 @@ from synthpriv.errors import ConfigurationError, nearest
 
 Class = TypeVar("Class")
 
+_PACKING = "rows that are judged together share a gradient, which cannot be clipped row by row; leave it out"
+_PRIVATE_SCORE = "a score on private rows is an access to them that nobody has charged; set steps in advance"
+_BATCHES = "accounting is for rows drawn by independent trials, never for shuffled or fixed batches"
+_SEED = "noise is keyed by the operating system; random_state drives initial weights, sample(seed=) a sample"
+_CALIBRATED = "noise is calibrated from epsilon and delta; set those"
+REFUSED = {
+    "pac": _PACKING,
+    "batch_norm": _PACKING,
+    "early_stopping": _PRIVATE_SCORE,
+    "patience": _PRIVATE_SCORE,
+    "validation_split": _PRIVATE_SCORE,
+    "validation_data": _PRIVATE_SCORE,
+    "shuffle": _BATCHES,
+    "drop_last": _BATCHES,
+    "seed": _SEED,
+    "noise_seed": _SEED,
+    "sigma": _CALIBRATED,
+    "noise_multiplier": _CALIBRATED,
+}
+
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
 def configuration(cls: type[Class]) -> type[Class]:
@@ -27,7 +47,8 @@ def configuration(cls: type[Class]) -> type[Class]:
             )
         for name in arguments:
             if name not in known:
-                raise ConfigurationError(f"{made.__name__} has no argument {name!r}. {nearest(name, known)}")
+                hint = f"The reason: {REFUSED[name]}." if name in REFUSED else nearest(name, known)
+                raise ConfigurationError(f"{made.__name__} has no argument {name!r}. {hint}")
         if "epsilon" not in arguments:
             raise ConfigurationError(f"{made.__name__} needs epsilon, found none; write epsilon=3.0.")
         construct(self, **arguments)

@@ -22,8 +22,9 @@ from synthpriv.encoding.table_encoder import Codes, TableEncoder
 from synthpriv.privacy.dpsgd_plan import Optimization
 from synthpriv.privacy.ledger import Release
 from synthpriv.privacy.private_table import PrivateTable
+from synthpriv.progress import Report
 from synthpriv.schema import Boolean, Categorical, Schema
-from synthpriv.synthesizers.base import Progress, SampleModel, Synthesizer
+from synthpriv.synthesizers.base import SampleModel, Synthesizer
 from synthpriv.synthesizers.configuration import check_training, configuration, layer_widths, require
 from synthpriv.synthesizers.networks import (
     Discriminator,
@@ -96,7 +97,7 @@ class CTGANSynthesizer(Synthesizer):
         encoder: TableEncoder,
         plan: FitPlan,
         generator: torch.Generator,
-        report: Progress,
+        report: Report,
     ) -> SampleModel:
         assert plan.training is not None
         steps = plan.training.steps

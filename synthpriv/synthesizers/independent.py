@@ -12,8 +12,9 @@ import torch
 from synthpriv.encoding.table_encoder import Codes, TableEncoder
 from synthpriv.privacy.ledger import Release
 from synthpriv.privacy.private_table import PrivateTable
+from synthpriv.progress import Report
 from synthpriv.schema import Schema
-from synthpriv.synthesizers.base import Progress, SampleModel, Synthesizer
+from synthpriv.synthesizers.base import SampleModel, Synthesizer
 from synthpriv.synthesizers.configuration import configuration
 from synthpriv.synthesizers.planning import FitPlan, TrainingSettings
 
@@ -38,7 +39,7 @@ class IndependentSynthesizer(Synthesizer):
         encoder: TableEncoder,
         plan: FitPlan,
         generator: torch.Generator,
-        report: Progress,
+        report: Report,
     ) -> SampleModel:
         return self.empty_model(encoder)
 

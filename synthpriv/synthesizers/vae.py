@@ -13,8 +13,9 @@ from synthpriv.encoding.table_encoder import Codes, TableEncoder
 from synthpriv.privacy.dpsgd_plan import Optimization
 from synthpriv.privacy.ledger import Release
 from synthpriv.privacy.private_table import PrivateTable
+from synthpriv.progress import Report
 from synthpriv.schema import Schema
-from synthpriv.synthesizers.base import Progress, SampleModel, Synthesizer
+from synthpriv.synthesizers.base import SampleModel, Synthesizer
 from synthpriv.synthesizers.configuration import check_training, configuration, require
 from synthpriv.synthesizers.networks import Decoder, VariationalAutoencoder, initialise, loss_generator
 from synthpriv.synthesizers.planning import FitPlan, TrainingSettings
@@ -72,7 +73,7 @@ class VAESynthesizer(Synthesizer):
         encoder: TableEncoder,
         plan: FitPlan,
         generator: torch.Generator,
-        report: Progress,
+        report: Report,
     ) -> SampleModel:
         assert plan.training is not None
         steps = plan.training.steps

@@ -114,13 +114,13 @@ def losses_per_row(patch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def run(job: Callable[[Progress], Any], frozen: Trace | None = None) -> Trace:
-    """Run `job` under replay, handing out the releases of `frozen` if there are any."""
+def run(job: Callable[[Progress], Any], frozen: Trace | None = None, *, real_noise: bool = False) -> Trace:
+    """Run `job` under replay (or with real noise), handing out the releases of `frozen` if there are any."""
     trace = Trace()
     said = io.StringIO()
     with (
         pytest.MonkeyPatch.context() as patch,
-        replay(Steady(trace)),
+        contextlib.nullcontext() if real_noise else replay(Steady(trace)),
         losses_per_row(patch),
         contextlib.redirect_stdout(said),
         contextlib.redirect_stderr(said),

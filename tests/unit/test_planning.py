@@ -88,7 +88,7 @@ def test_an_infeasible_fit_charges_no_training(people_schema: Schema) -> None:
 
 @pytest.mark.parametrize("delta", [None, 0.0])
 def test_a_plan_needs_a_delta(delta: float | None, people_schema: Schema) -> None:
-    with pytest.raises(ConfigurationError, match="delta above 0.*1e-6"):
+    with pytest.raises(ConfigurationError, match=r"delta above 0.*1e-6"):
         sp.VAESynthesizer(epsilon=3.0, delta=delta).plan(people_schema, rows=2000)
 
 

@@ -11,6 +11,8 @@ import warnings
 
 import numpy as np
 import pytest
+import randomgen
+from randomgen import AESCounter
 
 from synthpriv.errors import ConfigurationError
 from synthpriv.privacy import randomness
@@ -39,6 +41,27 @@ def test_gaussian_shape_and_type(shape: randomness.Shape, dtype: str) -> None:
     drawn = NoiseSource().gaussian(shape, 2.0, dtype)  # type: ignore[arg-type]
     assert drawn.shape == np.zeros(shape).shape
     assert drawn.dtype == dtype
+
+
+def test_the_cipher_is_aes() -> None:
+    """The example of FIPS 197, appendix C.1, and the next block of the counter by OpenSSL."""
+    key, block = bytes(range(16)), bytes.fromhex("00112233445566778899aabbccddeeff")
+    cipher = AESCounter(key=int.from_bytes(key, "little"), counter=int.from_bytes(block, "little"))
+    drawn = np.asarray(cipher.random_raw(4)).astype("<u8").tobytes()
+    assert drawn.hex() == "69c4e0d86a7b0430d8cdb78070b4c55a" + "a556156c72876577f67f95a9d9e640a7"
+
+
+@pytest.mark.parametrize("hardware", [True, False])
+def test_the_key_is_the_operating_systems(monkeypatch: pytest.MonkeyPatch, hardware: bool) -> None:
+    class Counter(AESCounter):  # type: ignore[misc]
+        use_aesni = hardware
+
+    asked = []
+    monkeypatch.setattr(randomgen, "AESCounter", Counter)
+    monkeypatch.setattr(randomness.secrets, "randbits", lambda bits: asked.append(bits) or 7)
+    first, second = NoiseSource().gaussian(5, 1.0), NoiseSource().gaussian(5, 1.0)
+    assert asked == ([128, 128] if hardware else [128, 256, 128, 256])
+    assert np.array_equal(first, second)  # all of a stream follows from what the system gave
 
 
 def test_no_seed_anywhere() -> None:

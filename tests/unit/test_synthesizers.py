@@ -124,6 +124,8 @@ def test_a_declared_row_count_is_not_counted(people: pd.DataFrame, people_schema
     fitted = sp.IndependentSynthesizer(epsilon=2.0).fit(private)
     assert fitted.claim.rows == 2000
     assert all(charge.label != "row count" for charge in ledger.charges)
+    with pytest.raises(ConfigurationError, match="row count"):
+        sp.IndependentSynthesizer(epsilon=2.0).fit(private, rows=1999)
 
 
 def test_unconfirmed_schemas_need_a_yes(people: pd.DataFrame) -> None:

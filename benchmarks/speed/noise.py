@@ -1,0 +1,149 @@
+"""What privacy noise costs: per normal, as a share of a DP-SGD step, and for a histogram of a million cells.
+
+    python -m benchmarks.speed.noise
+
+Contenders take turns, so that a busy machine slows them alike; figures are medians with quartiles, times are
+processor times of one thread, and the share of a step is taken within each run.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from randomgen import AESCounter, ChaCha
+
+from benchmarks.environment import store
+from synthpriv.privacy.dpsgd import train_private
+from synthpriv.privacy.dpsgd_plan import DPSGDPlan, Optimization
+from synthpriv.privacy.mechanisms import noisy_counts
+from synthpriv.privacy.randomness import NoiseSource
+from synthpriv.synthesizers.networks import VariationalAutoencoder, initialise, loss_generator
+
+NORMALS = 100_000
+SIZES = [16] * 14 + [2]  # the columns of a table such as Adult
+HIDDEN = 196  # with these sizes and 16 latents, 100 thousand parameters
+TARGETS = {2048: 0.25, 8192: 0.10}
+HISTOGRAM_TARGET = 20.0
+
+
+class Watched(NoiseSource):
+    """A noise source that adds up the time its normals take."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds = 0.0
+
+    def gaussian(self, *arguments: Any, **options: Any) -> Any:
+        started = time.process_time()
+        drawn = super().gaussian(*arguments, **options)
+        self.seconds += time.process_time() - started
+        return drawn
+
+
+def summary(values: list[float]) -> dict[str, float]:
+    """Median, quartiles and how many."""
+    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
+    return {"median": float(middle), "low": float(low), "high": float(high), "repeats": len(values)}
+
+
+def timed(work: Callable[[], Any]) -> float:
+    """The processor time that `work` takes."""
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
+def cost_of_a_normal(repeats: int = 60) -> dict[str, Any]:
+    """Nanoseconds per normal of the noise source (four draws), and of single draws of other generators."""
+    source = NoiseSource()
+    chacha = np.random.Generator(ChaCha(key=secrets.randbits(256), rounds=20))  # type: ignore[arg-type]
+    aes = np.random.Generator(AESCounter(key=secrets.randbits(128)))  # type: ignore[arg-type]
+    philox = np.random.Generator(np.random.Philox(secrets.randbits(128)))
+    contenders: dict[str, Callable[[], Any]] = {
+        "noise_source": lambda: source.gaussian(NORMALS, 1.0),
+        "aes_single_draw": lambda: aes.standard_normal(NORMALS),
+        "chacha20_single_draw": lambda: chacha.standard_normal(NORMALS),
+        "philox_single_draw": lambda: philox.standard_normal(NORMALS),
+    }
+    taken: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(repeats):
+        for name, work in contenders.items():
+            taken[name].append(timed(work) / NORMALS * 1e9)
+    return {"nanoseconds_per_normal": {name: summary(values) for name, values in taken.items()}}
+
+
+def small_network() -> VariationalAutoencoder:
+    """A network of about 100 thousand parameters."""
+    network = VariationalAutoencoder([np.full(size, 1 / size) for size in SIZES], 16, HIDDEN)
+    initialise(network, torch.Generator().manual_seed(0))
+    return network
+
+
+def share_of_steps(batch: int, steps: int = 6) -> tuple[float, float]:
+    """The share of the noise in a run of DP-SGD steps, and the seconds of one step."""
+    rng = np.random.default_rng(0)
+    codes = np.column_stack([rng.integers(0, size, 4 * batch) for size in SIZES]).astype(np.int16)
+    network, inside, source = small_network(), loss_generator(), Watched()
+    plan = DPSGDPlan(
+        noise_multiplier=1.0, max_grad_norm=1.0, sample_rate=0.25, steps=steps, expected_batch=batch
+    )
+    arguments = (codes, np.arange(len(codes)), 1, plan, Optimization(), source)
+    taken = timed(lambda: train_private(network, lambda c: network.row_loss(c, inside, 1.0), *arguments))
+    return source.seconds / taken, taken / steps
+
+
+def cost_in_a_step(repeats: int = 15) -> dict[str, Any]:
+    """The noise's share of a step at each batch size, batches taking turns."""
+    for batch in TARGETS:
+        share_of_steps(batch, steps=2)
+    runs: dict[int, list[tuple[float, float]]] = {batch: [] for batch in TARGETS}
+    for _ in range(repeats):
+        for batch, found in runs.items():
+            found.append(share_of_steps(batch))
+    return {
+        "parameters": sum(p.numel() for p in small_network().parameters()),
+        "share_of_a_step": {
+            str(batch): {
+                **summary([share for share, _ in found]),
+                "target_at_most": TARGETS[batch],
+                "met": bool(np.median([share for share, _ in found]) <= TARGETS[batch]),
+                "seconds_per_step": summary([seconds for _, seconds in found]),
+            }
+            for batch, found in runs.items()
+        },
+    }
+
+
+def cost_of_a_histogram(cells: int = 10**6, repeats: int = 3) -> dict[str, Any]:
+    """Seconds for the discrete noise of a million cells, with a caller that watches progress."""
+    exact = np.zeros(cells, dtype=np.int64)
+    calls: list[tuple[int, int]] = []
+    taken = [
+        timed(lambda: noisy_counts(exact, 50.0, lambda done, total: calls.append((done, total))))
+        for _ in range(repeats)
+    ]
+    assert calls[-1] == (cells, cells)
+    return {
+        "histogram_of_a_million_cells": {
+            "seconds": summary(taken),
+            "target_at_most": HISTOGRAM_TARGET,
+            "met": bool(np.median(taken) <= HISTOGRAM_TARGET),
+            "progress_calls_per_run": len(calls) // repeats,
+        }
+    }
+
+
+def main() -> None:
+    """Measure, store, print."""
+    torch.set_num_threads(1)
+    results = {**cost_of_a_normal(), **cost_in_a_step(), **cost_of_a_histogram()}
+    print(store("noise", results).read_text())
+
+
+if __name__ == "__main__":
+    main()
