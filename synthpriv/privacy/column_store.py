@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import tempfile
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, Any
 
@@ -65,7 +66,7 @@ class ColumnStore:
         self._starts.append(self.rows)
         self.rows += len(arrays[0]) if arrays else 0
         if self._file is None and self.rows * self.row_bytes > self._memory_limit:
-            self._file = scratch_file()
+            self._file = scratch_file(self)
             write_out(self._file, self._blocks)
             self._blocks.clear()
         if self._file is None:
@@ -116,7 +117,7 @@ class CodeMatrix:
         self._filled = self._touched = 0
         self._file: IO[bytes] | None = None
         if rows * width * self.dtype.itemsize > memory_limit:
-            self._file = scratch_file()
+            self._file = scratch_file(self)
         self._codes = np.empty((0 if self._file else rows, width), dtype=self.dtype)
 
     def append(self, codes: AnyInts) -> None:
@@ -140,12 +141,14 @@ class CodeMatrix:
         return chosen
 
 
-def scratch_file() -> IO[bytes]:
-    """A file without a name, gone when it is closed or the process ends."""
+def scratch_file(owner: object) -> IO[bytes]:
+    """A file without a name, gone with its owner or the process."""
     try:
-        return tempfile.TemporaryFile(buffering=0, prefix="synthpriv-")
+        file = tempfile.TemporaryFile(buffering=0, prefix="synthpriv-")  # noqa: SIM115 - lives with its owner
     except OSError as error:
         raise _no_room(error) from None
+    weakref.finalize(owner, file.close)
+    return file
 
 
 def write_out(file: IO[bytes], blocks: Iterable[bytes]) -> None:
