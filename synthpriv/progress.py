@@ -51,7 +51,7 @@ class Bars:
             for task in self._tasks.values():
                 self._progress.update(task, completed=self._progress.tasks[task].total)
             self._tasks[stage] = self._progress.add_task(stage, total=max(total, 1), rows="")
-        rows = f"{done:,} of {total:,} rows" if stage == SAMPLING else ""
+        rows = f"{done:,} rows" if stage == SAMPLING else ""
         self._progress.update(self._tasks[stage], completed=done, total=max(total, 1), rows=rows)
 
 

@@ -170,7 +170,7 @@ def _binomial_table(trials: int, rate: float) -> NDArray[np.uint64]:
         mass = total = (1 - p) ** trials
         table, whole = [], 1 << 64
         for k in range(trials):
-            table.append(int(total * whole))
+            table.append(min(int(total * whole), whole - 1))
             if table[-1] == whole - 1:
                 break
             mass *= decimal.Decimal(trials - k) / (k + 1) * p / (1 - p)
