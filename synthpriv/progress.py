@@ -10,9 +10,30 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 Report = Callable[[str, int, int], None]
 
+SAMPLING = "sampling"  # the one stage whose number of rows is public, and shown
+
 
 def silent(stage: str, done: int, total: int) -> None:
     """No progress wanted."""
+
+
+def shares(stage: str, report: Report | None) -> Callable[[float], None]:
+    """A callback for the share of `stage` that is done, which reports each new whole percent.
+
+    For stages on private rows: a share tells nothing of how many rows there are.
+    """
+    told = 0
+    if report is not None:
+        report(stage, 0, 100)
+
+    def tell(share: float) -> None:
+        nonlocal told
+        percent = min(100, int(100 * share))
+        if report is not None and percent > told:
+            told = percent
+            report(stage, percent, 100)
+
+    return tell
 
 
 class Bars:
@@ -29,8 +50,9 @@ class Bars:
         if stage not in self._tasks:
             for task in self._tasks.values():
                 self._progress.update(task, completed=self._progress.tasks[task].total)
-            self._tasks[stage] = self._progress.add_task(stage, total=max(total, 1))
-        self._progress.update(self._tasks[stage], completed=done, total=max(total, 1))
+            self._tasks[stage] = self._progress.add_task(stage, total=max(total, 1), rows="")
+        rows = f"{done:,} rows" if stage == SAMPLING else ""
+        self._progress.update(self._tasks[stage], completed=done, total=max(total, 1), rows=rows)
 
 
 @contextmanager
@@ -44,6 +66,7 @@ def bars() -> Iterator[Bars]:
         TextColumn("{task.description:<32}"),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f}%"),
+        TextColumn("{task.fields[rows]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )

@@ -186,9 +186,15 @@ def fit(
     path = options.ledger_path(table, ledger)
     budget = options.new_budget(path, budget_epsilon, loss, delta)
     with bars() as progress:
-        progress("reading the table", 0, 1)
         private = open_private_table(
-            table, facts, config, ledger=path, budget=budget, rows=rows, format=format
+            table,
+            facts,
+            config,
+            ledger=path,
+            budget=budget,
+            rows=rows,
+            format=format,
+            progress=progress,
         )
         fitted = config.fit(private, progress=progress)
     with new_folder(out) as folder:

@@ -53,7 +53,7 @@ def sample(
     synthpriv sample people.synth -n 1000 --where sex=Female --where age=40 --out women.csv
     """
     from synthpriv.synthesizers.storage import load
-    from synthpriv.tables import table_format, write_table
+    from synthpriv.tables import table_format, write_chunks
 
     table_format(out, format)
     options.require_new_file(out)
@@ -61,13 +61,13 @@ def sample(
     inside = synthesizer / "synthesizer"
     fitted = load(inside if inside.is_dir() else synthesizer)
     with bars() as progress:
-        frame = fitted.sample(n, seed=seed, conditions=conditions or None, progress=progress)
-    write_table(frame, out, fitted.schema, format=format)
+        chunks = fitted.sample_chunks(n, seed=seed, conditions=conditions or None, progress=progress)
+        rows = write_chunks(chunks, out, fitted.schema, format=format)
     if json:
-        say_json({"rows": len(frame), "out": str(out), "private": fitted.claim.private})
+        say_json({"rows": rows, "out": str(out), "private": fitted.claim.private})
     else:
         mark = "" if fitted.claim.private else " NOT_PRIVATE"
-        say(f"Wrote {counted(len(frame), 'row')} to {out}.{mark}")
+        say(f"Wrote {counted(rows, 'row')} to {out}.{mark}")
 
 
 def _conditions(texts: list[str]) -> dict[str, str]:

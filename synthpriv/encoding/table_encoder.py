@@ -58,14 +58,20 @@ class TableEncoder:
         """Codes (shape (n, m)) of a table, by the public rule for values outside the domain."""
         return self.encode(positions_of(frame, self.schema))
 
-    def decode(self, codes: Codes, rng: np.random.Generator) -> pd.DataFrame:
-        """A table with the schema's columns, order and dtypes: one row per row of codes."""
+    def decode(
+        self, codes: Codes, rng: np.random.Generator, taken: dict[str, set[str]] | None = None
+    ) -> pd.DataFrame:
+        """A table with the schema's columns, order and dtypes: one row per row of codes.
+
+        taken: the unique identifiers that earlier chunks of the same table hold, by column; added to.
+        """
+        taken = {} if taken is None else taken
         series = {}
         modelled = list(self.codecs)
         for name, column in self.schema.columns.items():
             if isinstance(column, Identifier):
                 seed = int(rng.integers(2**63))
-                series[name] = identifiers(len(codes), column, name, seed)
+                series[name] = identifiers(len(codes), column, name, seed, taken.setdefault(name, set()))
             else:
                 positions = self.codecs[name].decode(codes[:, modelled.index(name)].astype(np.int64), rng)
                 series[name] = restore(positions, column, name)

@@ -14,7 +14,8 @@ from synthpriv.schema import Schema
 class Disclosed:
     """Real rows for internal evaluation only: `train` was fitted on, `holdout` was not.
 
-    Both have the schema's columns and dtypes. epsilon, delta: the claim of the synthetic table under
+    Both have the schema's columns and dtypes, and of a long table are a random sample; identifiers may be
+    hashes. epsilon, delta: the claim of the synthetic table under
     review (infinite and 0 when nothing is claimed). outside: per column, how many cells of the raw table
     lay outside the declared domain and were mapped.
     """

@@ -18,6 +18,7 @@ from opacus.optimizers import DPOptimizerFastGradientClipping
 from torch import Tensor, nn
 
 from synthpriv.errors import ConfigurationError, UnsupportedModel
+from synthpriv.privacy.column_store import CodeMatrix
 from synthpriv.privacy.dpsgd_plan import DPSGDPlan, Optimization
 from synthpriv.privacy.layers import squared_norms, supported_layers, weighted_sums
 from synthpriv.privacy.randomness import Randomness
@@ -48,8 +49,8 @@ class _KeyedNoiseOptimizer(DPOptimizerFastGradientClipping):  # type: ignore[mis
 def train_private(
     module: nn.Module,
     row_loss: RowLoss,
-    codes: npt.NDArray[np.integer[Any]],
-    units: npt.NDArray[np.int64],
+    codes: npt.NDArray[np.integer[Any]] | CodeMatrix,
+    units: npt.NDArray[np.int64] | None,
     rows_per_unit: int,
     plan: DPSGDPlan,
     optimization: Optimization,
@@ -58,9 +59,10 @@ def train_private(
 ) -> None:
     """Train `module` in place on private `codes` (shape (n, m)); only noisy sums reach its weights.
 
-    row_loss maps a batch of codes (rows, m) to one loss per row. units: each row's unit (shape (n,)); a
-    unit has at most `rows_per_unit` rows, and a row's gradient is clipped to max_grad_norm / rows_per_unit,
-    so that a unit's whole contribution is at most max_grad_norm. Charged by the caller, before.
+    row_loss maps a batch of codes (rows, m) to one loss per row. units: each row's unit (shape (n,); None:
+    each row is one). A unit has at most `rows_per_unit` rows, and a row's gradient is clipped to
+    max_grad_norm / rows_per_unit, so that a unit's whole contribution is at most max_grad_norm. Charged by
+    the caller, before.
     Raises UnsupportedModel and ConfigurationError for models and losses that cannot be bounded per row.
     """
     layers = supported_layers(module)
@@ -74,7 +76,7 @@ def train_private(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
         optimizer.original_optimizer, max(plan.steps, 1), eta_min=optimization.learning_rate / 10
     )
-    rows_of_unit = _UnitIndex(units)
+    rows_of_unit = _UnitIndex(codes.shape[0], units)
     average = _Average(module)
     for step in range(plan.steps):
         chosen = rows_of_unit.rows(source.bernoulli_rows(rows_of_unit.count, plan.sample_rate))
@@ -164,16 +166,18 @@ def _set_gradients(layers: list[nn.Module], sums: list[Tensor]) -> None:
 class _UnitIndex:
     """Rows by unit, so that a whole unit is in or out of a batch together."""
 
-    def __init__(self, units: npt.NDArray[np.int64]) -> None:
+    def __init__(self, rows: int, units: npt.NDArray[np.int64] | None) -> None:
+        self.singles, self.count = units is None, rows
+        if units is None:
+            return
         self.order = np.argsort(units, kind="stable")
         _, self.starts = np.unique(units[self.order], return_index=True)
         self.count = len(self.starts)
-        self.singles = self.count == len(units)
 
     def rows(self, chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """All rows of the chosen units."""
         if self.singles:
-            return self.order[chosen]
+            return chosen
         ends = np.append(self.starts[1:], len(self.order))
         parts = [self.order[self.starts[unit] : ends[unit]] for unit in chosen.tolist()]
         return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)

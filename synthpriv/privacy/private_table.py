@@ -1,13 +1,16 @@
 """PrivateTable: THE DOOR. The only file that reaches private rows; every method but `disclose` is charged.
 
 What can be learnt about the rows is the whole list of methods: `count`, `histograms`, `train`, `disclose`.
-There is no length, no indexing, and no row in the repr.
+There is no length, no indexing, and no row in the repr. Rows come in chunks and are kept as positions in the
+declared domain (`column_store`), so that a table may be larger than memory; of an identifier only a 64-bit
+hash is kept. Progress is told in shares of a stage, which are no property of the rows, never in row counts.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,11 +23,14 @@ from synthpriv.encoding.table_encoder import TableEncoder
 from synthpriv.errors import ConfigurationError, TableError, UnconfirmedSchema
 from synthpriv.evaluation.disclosed import Disclosed
 from synthpriv.privacy import mechanisms, randomness
+from synthpriv.privacy.column_store import MEMORY_LIMIT, CodeMatrix, ColumnStore, smallest_type
 from synthpriv.privacy.events import Laplace, NonPrivate, SampledGaussian, histogram_events
 from synthpriv.privacy.ledger import Ledger, Release
-from synthpriv.schema import Schema
-from synthpriv.schema.values import place
-from synthpriv.tables import check_shape, conform, read_table
+from synthpriv.progress import Report, shares
+from synthpriv.schema import Identifier, Schema
+from synthpriv.schema.cells import hashed_cells
+from synthpriv.schema.values import place, restore
+from synthpriv.tables import CHUNK_ROWS, check_shape, read_chunks
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,6 +39,7 @@ if TYPE_CHECKING:
     from synthpriv.privacy.dpsgd_plan import DPSGDPlan, Optimization
 
 Ints = npt.NDArray[np.int64]
+MOST_DISCLOSED = 200_000
 
 
 class PrivateTable:
@@ -44,10 +51,11 @@ class PrivateTable:
 
     __slots__ = (
         "__fit_units",
-        "__frame",
         "__in_fit",
+        "__in_holdout",
+        "__memory_limit",
         "__outside",
-        "__positions",
+        "__store",
         "holdout",
         "ledger",
         "rows",
@@ -56,53 +64,64 @@ class PrivateTable:
 
     def __init__(
         self,
-        frame: pd.DataFrame,
+        frame: pd.DataFrame | Iterable[pd.DataFrame],
         schema: Schema,
-        ledger: Ledger,
+        ledger: Ledger | Callable[[], Ledger],
         *,
         holdout: float = 0.0,
         rows: int | None = None,
+        memory_limit: int = MEMORY_LIMIT,
     ) -> None:
         """Check the table's shape, bound the rows of each unit, draw the holdout.
 
-        Raises TableError if columns are missing, unknown or doubled, if a unit has more rows than declared
-        as one, or if most cells of a column lie outside the declared domain (a schema of another table).
+        frame: a table, or its chunks. ledger: or what opens it, once the table has passed every check.
+        memory_limit: bytes of rows held in memory; what is larger goes to a nameless scratch file. Raises
+        TableError if columns are missing, unknown or doubled, if a unit has more rows than declared as one,
+        or if most cells of a column lie outside the declared domain (a schema of another table).
         """
         if not 0 <= holdout < 1:
             raise ConfigurationError(f"holdout must lie in [0, 1), found {holdout}.")
         if rows is not None and rows < 1:
             raise ConfigurationError(f"rows must be at least 1, found {rows}.")
-        check_shape(frame, schema)
         source = randomness.system_source()
-        frame = frame[list(schema.columns)]
-        ledger.bind(_fingerprint(frame))
-        frame, units = _bound_units(frame, schema, source)
-        self.schema, self.ledger, self.holdout, self.rows = schema, ledger, holdout, rows
-        placed = {name: place(frame[name], column) for name, column in schema.modelled.items()}
-        self.__outside = {name: int(found.outside.sum()) for name, found in placed.items()}
-        _refuse_foreign_table(self.__outside, len(frame))
-        unit_count = int(units.max()) + 1
+        store, hashes, outside = _take_in(frame, schema, memory_limit)
+        _refuse_foreign_table(outside, store.rows)
+        units, kept = _bound_units(hashes, store.rows, schema, source)
+        self.ledger = ledger() if callable(ledger) else ledger
+        self.ledger.bind(_fingerprint(store))
+        self.schema, self.holdout, self.rows = schema, holdout, rows
+        unit_count = store.rows if units is None else int(units.max()) + 1
         held_out = np.zeros(unit_count, dtype=bool)
         if holdout > 0:
             held_out[source.bernoulli_rows(unit_count, holdout)] = True
-        self.__in_fit = ~held_out[units]
-        self.__fit_units = units[self.__in_fit]
-        self.__positions = {name: found.positions[self.__in_fit] for name, found in placed.items()}
-        self.__frame = frame
+        self.__in_holdout = kept & (held_out if units is None else held_out[units])
+        self.__in_fit = kept & ~self.__in_holdout
+        self.__fit_units = None if units is None else units[self.__in_fit]
+        self.__store, self.__outside, self.__memory_limit = store, outside, memory_limit
 
     @classmethod
     def read(
         cls,
         path: str | Path,
         schema: Schema,
-        ledger: Ledger,
+        ledger: Ledger | Callable[[], Ledger],
         *,
         holdout: float = 0.0,
         rows: int | None = None,
         format: str | None = None,
+        memory_limit: int = MEMORY_LIMIT,
+        progress: Report | None = None,
     ) -> PrivateTable:
-        """Read a CSV, Parquet or Arrow file straight behind the door."""
-        return cls(read_table(path, schema, format=format), schema, ledger, holdout=holdout, rows=rows)
+        """Read a CSV, Parquet or Arrow file straight behind the door, chunk by chunk."""
+        report = shares("reading the table", progress)
+        return cls(
+            read_chunks(path, schema, format=format, progress=report),
+            schema,
+            ledger,
+            holdout=holdout,
+            rows=rows,
+            memory_limit=memory_limit,
+        )
 
     def __repr__(self) -> str:
         """Public facts only."""
@@ -133,6 +152,7 @@ class PrivateTable:
         label: str,
         partitions: Mapping[str, Partition],
         noise_scales: Mapping[str, float],
+        progress: Report | None = None,
     ) -> dict[str, Ints]:
         """Histograms of several columns, each with discrete Gaussian noise of its own scale (0: no noise).
 
@@ -141,12 +161,16 @@ class PrivateTable:
         """
         scales = (noise_scales[name] for name in partitions)
         release.charge(label, histogram_events(scales, self.schema.max_rows_per_unit))
-        released = {}
-        for name, partition in partitions.items():
-            exact = partition.count(self.__positions[name])
-            scale = noise_scales[name]
-            released[name] = mechanisms.noisy_counts(exact, scale) if scale > 0 else exact
-        return released
+        report = shares("counting columns", progress)
+        exact = {name: np.zeros(partition.cells, dtype=np.int64) for name, partition in partitions.items()}
+        for chosen, columns in self.__store.chunks(partitions):
+            for name, partition in partitions.items():
+                exact[name] += partition.count(columns[name][self.__in_fit[chosen]])
+            report(chosen.stop / self.__store.rows)
+        return {
+            name: mechanisms.noisy_counts(counts, noise_scales[name]) if noise_scales[name] > 0 else counts
+            for name, counts in exact.items()
+        }
 
     def train(
         self,
@@ -158,6 +182,7 @@ class PrivateTable:
         plan: DPSGDPlan,
         optimization: Optimization,
         after_step: AfterStep | None = None,
+        progress: Report | None = None,
     ) -> None:
         """Train `module` in place by DP-SGD on the encoded rows; only noisy clipped sums leave the door.
 
@@ -178,10 +203,18 @@ class PrivateTable:
             if noisy
             else NonPrivate(),
         )
+        report = shares("encoding rows", progress)
+        codes = CodeMatrix(
+            int(self.__in_fit.sum()), len(encoder.sizes), max(encoder.sizes, default=0), self.__memory_limit
+        )
+        for chosen, columns in self.__store.chunks(encoder.codecs):
+            inside = self.__in_fit[chosen]
+            codes.append(encoder.encode({name: column[inside] for name, column in columns.items()}))
+            report(chosen.stop / self.__store.rows)
         train_private(
             module,
             row_loss,
-            encoder.encode(self.__positions),
+            codes,
             self.__fit_units,
             self.schema.max_rows_per_unit,
             plan,
@@ -194,17 +227,19 @@ class PrivateTable:
         """Hand the real rows to the judge, for internal use; recorded in the ledger with its reason.
 
         epsilon, delta: the claim that the attacks are held against (None: all that the ledger has reserved).
-        Nothing computed from the result may be published: it is not covered by the claim.
+        Cells are typed as the schema says; an identifier is its hash, which tells same from different and
+        names nobody. Of more than MOST_DISCLOSED rows a random sample is handed out. Nothing computed from
+        the result may be published: it is not covered by the claim.
         """
         reserved = self.ledger.reserved()
         epsilon = (reserved[0] or math.inf) if epsilon is None else epsilon
         delta = reserved[1] if delta is None else delta
         self.ledger.record("disclosure", reason=reason)
-        frame, _ = conform(self.__frame, self.schema)
+        sampled = _disclosed_rows(self.__store.rows)
         return Disclosed(
             schema=self.schema,
-            train=frame[self.__in_fit].reset_index(drop=True),
-            holdout=frame[~self.__in_fit].reset_index(drop=True),
+            train=_typed_rows(self.__store, self.schema, self.__in_fit & sampled),
+            holdout=_typed_rows(self.__store, self.schema, self.__in_holdout & sampled),
             epsilon=epsilon,
             delta=delta,
             outside=dict(self.__outside),
@@ -221,22 +256,61 @@ def require_confirmed(schema: Schema, accept_drafted: bool) -> None:
         )
 
 
+def _take_in(
+    frame: pd.DataFrame | Iterable[pd.DataFrame], schema: Schema, memory_limit: int
+) -> tuple[ColumnStore, npt.NDArray[np.uint64] | None, dict[str, int]]:
+    """Every row as positions, every row's unit as a hash (None: each row is one), and the cells mapped."""
+    types = {
+        name: np.dtype(np.int64) if isinstance(column, Identifier) else smallest_type(column.size)
+        for name, column in schema.columns.items()
+    }
+    store, units = ColumnStore(types, memory_limit), [np.zeros(0, dtype=np.uint64)]
+    outside = dict.fromkeys(schema.modelled, 0)
+    unit_key = secrets.token_hex(8)  # of 16 characters, new for each table: nobody can prepare a collision
+    for chunk in _sliced(frame) if isinstance(frame, pd.DataFrame) else frame:
+        check_shape(chunk, schema)
+        columns = {}
+        for name, column in schema.columns.items():
+            if isinstance(column, Identifier):
+                columns[name] = hashed_cells(chunk[name]).view(np.int64)
+                continue
+            placed = place(chunk[name], column)
+            columns[name] = placed.positions
+            outside[name] += int(placed.outside.sum())
+        store.append(columns)
+        if schema.privacy_unit is not None:
+            units.append(hashed_cells(chunk[schema.privacy_unit], unit_key))
+    if store.rows == 0:
+        check_shape(pd.DataFrame(columns=list(schema.columns)), schema)
+    return store, None if schema.privacy_unit is None else np.concatenate(units), outside
+
+
+def _sliced(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    return (frame.iloc[start : start + CHUNK_ROWS] for start in range(0, max(len(frame), 1), CHUNK_ROWS))
+
+
 def _bound_units(
-    frame: pd.DataFrame, schema: Schema, source: randomness.Randomness
-) -> tuple[pd.DataFrame, Ints]:
-    """At most max_rows_per_unit rows of each unit, kept by a random order that no value can influence."""
-    if schema.privacy_unit is None:
-        return frame.reset_index(drop=True), np.arange(len(frame), dtype=np.int64)
-    units = pd.factorize(frame[schema.privacy_unit], use_na_sentinel=False)[0].astype(np.int64)
-    if schema.max_rows_per_unit == 1 and len(np.unique(units)) < len(units):
+    hashes: npt.NDArray[np.uint64] | None, rows: int, schema: Schema, source: randomness.Randomness
+) -> tuple[Ints | None, npt.NDArray[np.bool_]]:
+    """Each row's unit, and which rows to keep: at most max_rows_per_unit of each, whatever their values.
+
+    A unit's rows may lie anywhere in the table. Two units share a keyed 64-bit hash, and so a bound, with
+    probability n / 2**64.
+    """
+    kept = np.ones(rows, dtype=bool)
+    if hashes is None:
+        return None, kept
+    units = pd.factorize(hashes)[0].astype(np.int64)
+    crowded = np.flatnonzero(np.bincount(units)[units] > schema.max_rows_per_unit)
+    if schema.max_rows_per_unit == 1 and len(crowded):
         raise TableError(
             f"each {schema.privacy_unit!r} must own one row, found one that owns several; declare "
             "max_rows_per_unit in the schema."
         )
-    order = np.argsort(source.gaussian(len(frame), 1.0), kind="stable")
+    order = crowded[np.argsort(source.gaussian(len(crowded), 1.0), kind="stable")]
     rank = pd.Series(units[order]).groupby(units[order]).cumcount().to_numpy()
-    kept = np.sort(order[rank < schema.max_rows_per_unit])
-    return frame.iloc[kept].reset_index(drop=True), units[kept]
+    kept[order[rank >= schema.max_rows_per_unit]] = False
+    return units, kept
 
 
 def _refuse_foreign_table(outside: Mapping[str, int], rows: int) -> None:
@@ -249,8 +323,34 @@ def _refuse_foreign_table(outside: Mapping[str, int], rows: int) -> None:
         )
 
 
-def _fingerprint(frame: pd.DataFrame) -> Iterator[bytes]:
-    """The table's content in chunks, for the ledger's keyed fingerprint; internal."""
-    for name in frame.columns:
-        hashed = pd.util.hash_pandas_object(frame[name].astype(str), index=False)
-        yield name.encode() + b"\0" + hashed.to_numpy().tobytes()
+def _fingerprint(store: ColumnStore) -> Iterator[bytes]:
+    """The table's content as it was placed, for the ledger's keyed fingerprint; internal."""
+    for name in store.types:
+        yield name.encode() + b"\0"
+        yield from store.raw(name)
+
+
+def _disclosed_rows(rows: int) -> npt.NDArray[np.bool_]:
+    """Which rows may be handed to the judge: all, or by independent trials just under MOST_DISCLOSED."""
+    if rows <= MOST_DISCLOSED:
+        return np.ones(rows, dtype=bool)
+    sampled = np.zeros(rows, dtype=bool)
+    drawn = randomness.system_source().bernoulli_rows(rows, 0.98 * MOST_DISCLOSED / rows)
+    sampled[drawn[:MOST_DISCLOSED]] = True
+    return sampled
+
+
+def _typed_rows(store: ColumnStore, schema: Schema, wanted: npt.NDArray[np.bool_]) -> pd.DataFrame:
+    """The wanted rows with the schema's columns, order and dtypes."""
+    parts: dict[str, list[Ints]] = {name: [np.zeros(0, dtype=np.int64)] for name in schema.columns}
+    for chosen, columns in store.chunks():
+        for name, column in columns.items():
+            parts[name].append(column[wanted[chosen]])
+    typed = {}
+    for name, kind in schema.columns.items():
+        cells = np.concatenate(parts.pop(name))
+        if isinstance(kind, Identifier):
+            typed[name] = pd.Series([f"{value:016x}" for value in cells.view(np.uint64)], dtype="str")
+        else:
+            typed[name] = restore(cells, kind, name)
+    return pd.DataFrame(typed)

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import decimal
+import functools
+import math
 import os
 import secrets
 from collections.abc import Iterator
@@ -21,6 +24,8 @@ from numpy.typing import NDArray
 from synthpriv.errors import ConfigurationError
 
 Shape = int | tuple[int, ...]
+
+_SPARSE = 1 / 32  # up to this rate, blocks are faster than a byte per row
 
 
 class Randomness(Protocol):
@@ -104,14 +109,17 @@ class NoiseSource:
     def bernoulli_rows(self, rows: int, rate: float) -> NDArray[np.int64]:
         """Positions in 0..rows-1, each present independently with probability `rate`, in ascending order.
 
-        Poisson sampling, the law that the accountant assumes. One random byte per row decides all but the
-        ties, which 53 more bits decide: the probability is `rate` rounded up to a multiple of 2**-61.
+        Poisson sampling, the law that the accountant assumes, decided by whole numbers: the probability is
+        `rate` rounded up by less than 2**-58. Few rows are found by blocks in time that grows with their
+        number (`_sparse_rows`); many by one random byte per row, and 53 more bits for the ties.
         """
         if not 0 <= rate <= 1:
             raise ConfigurationError(
                 f"a sampling rate must lie in [0, 1], found {rate!r}. Lower the batch size."
             )
         generator = self._current()
+        if 0 < rate <= _SPARSE:
+            return _sparse_rows(generator, rows, rate)
         first = np.frombuffer(generator.bytes(rows), dtype=np.uint8)
         whole = int(rate * 256)
         chosen = first < whole
@@ -126,6 +134,48 @@ class NoiseSource:
     def __reduce__(self) -> NoReturn:
         """Refuse: a copy would repeat the stream."""
         raise TypeError("a NoiseSource cannot be pickled or copied; call system_source() where it is needed.")
+
+
+def _sparse_rows(generator: np.random.Generator, rows: int, rate: float) -> NDArray[np.int64]:
+    """Independent trials in time proportional to the rows that are chosen: a count per block, then which.
+
+    The number chosen of a block of b rows is binomial, and given the number every set of that size is
+    equally likely. Counts come from 64 random bits each, compared with the law's cumulative table, which is
+    worked out to 60 digits and rounded down to multiples of 2**-64, so that no floating-point logarithm
+    shapes a tail. Sets come from random bits too (b is a power of two), a block's anew where two agree.
+    """
+    bits = min(int(-math.log2(rate)), 20)
+    table = _binomial_table(1 << bits, rate)
+    blocks = -(-rows >> bits)
+    draws = np.frombuffer(generator.bytes(8 * blocks), dtype=np.uint64)
+    counts = np.searchsorted(table, draws, side="right")
+    block = np.repeat(np.arange(blocks, dtype=np.int64), counts) << bits
+    chosen = np.empty_like(block)
+    pending = np.arange(len(block))
+    while pending.size:
+        inside = np.frombuffer(generator.bytes(4 * pending.size), dtype=np.uint32)
+        chosen[pending] = block[pending] + (inside & np.uint32((1 << bits) - 1))
+        ordered = np.sort(chosen[pending])
+        doubled = ordered[1:][ordered[1:] == ordered[:-1]] >> bits
+        pending = pending[np.isin(block[pending] >> bits, doubled)]
+    ordered = np.sort(chosen)
+    return ordered[: np.searchsorted(ordered, rows)]
+
+
+@functools.lru_cache(maxsize=16)
+def _binomial_table(trials: int, rate: float) -> NDArray[np.uint64]:
+    """floor(P(count <= k) * 2**64) for k = 0, 1, ... up to where only 2**-64 is left."""
+    with decimal.localcontext(decimal.Context(prec=60)):
+        p = decimal.Decimal(rate)  # exact: a float is a dyadic fraction
+        mass = total = (1 - p) ** trials
+        table, whole = [], 1 << 64
+        for k in range(trials):
+            table.append(min(int(total * whole), whole - 1))
+            if table[-1] == whole - 1:
+                break
+            mass *= decimal.Decimal(trials - k) / (k + 1) * p / (1 - p)
+            total += mass
+    return np.array(table, dtype=np.uint64)
 
 
 _override: contextvars.ContextVar[ReplayRandomness | None] = contextvars.ContextVar("replay", default=None)

@@ -96,7 +96,6 @@ def run_release(request: ReleaseRequest, progress: Report) -> ReleaseOutcome:
             f"the output format must be one of {', '.join(SUFFIXES)}, found {request.output_format!r}."
         )
     out, internal = require_free(request.out), require_free(internal_folder(request.out))
-    progress("reading the table", 0, 1)
     private = open_private_table(
         request.table,
         request.schema,
@@ -106,6 +105,7 @@ def run_release(request: ReleaseRequest, progress: Report) -> ReleaseOutcome:
         holdout=HOLDOUT,
         rows=request.rows,
         format=request.input_format,
+        progress=progress,
     )
     fitted = request.synthesizer.fit(private, progress=progress)
     count = request.sample_rows or max(1, round(fitted.claim.rows / (1 - HOLDOUT)))

@@ -9,6 +9,7 @@ from pathlib import Path
 from synthpriv.errors import ConfigurationError, LedgerError
 from synthpriv.privacy.ledger import Budget, Ledger
 from synthpriv.privacy.private_table import PrivateTable, require_confirmed
+from synthpriv.progress import Report
 from synthpriv.schema import Schema
 from synthpriv.synthesizers.base import Synthesizer, allowed_delta
 from synthpriv.tables import table_format
@@ -24,6 +25,7 @@ def open_private_table(
     holdout: float = 0.0,
     rows: int | None = None,
     format: str | None = None,
+    progress: Report | None = None,
 ) -> PrivateTable:
     """The table behind the door, with room in its ledger for one fit; charges nothing.
 
@@ -42,10 +44,13 @@ def open_private_table(
     delta = _require_room(book, synthesizer)
     if rows is not None:
         synthesizer.plan(schema, rows=max(1, round(rows * (1 - holdout))), delta=delta)
-    if new:
-        PrivateTable.read(table, schema, book, holdout=holdout, rows=rows, format=format)
-        book = Ledger.open(ledger, dataset=table_name(table), budget=budget)
-    return PrivateTable.read(table, schema, book, holdout=holdout, rows=rows, format=format)
+
+    def opened() -> Ledger:
+        return Ledger.open(ledger, dataset=table_name(table), budget=budget) if new else book
+
+    return PrivateTable.read(
+        table, schema, opened, holdout=holdout, rows=rows, format=format, progress=progress
+    )
 
 
 def _require_room(ledger: Ledger, synthesizer: Synthesizer) -> float:

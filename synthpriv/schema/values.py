@@ -146,8 +146,13 @@ def _place_moments(moments: npt.NDArray[np.datetime64], column: DateTime) -> _Fo
     return np.where(unread, _OUTSIDE, inside), (steps != inside) & ~unread
 
 
-def identifiers(count: int, column: Identifier, name: str, seed: int | None = None) -> pd.Series:
-    """`count` new values from the column's pattern, unique where declared; carries no information."""
+def identifiers(
+    count: int, column: Identifier, name: str, seed: int | None = None, taken: set[str] | None = None
+) -> pd.Series:
+    """`count` new values from the column's pattern, unique where declared; carries no information.
+
+    taken: values of earlier chunks, which a unique column must avoid too; the new ones are added to it.
+    """
     import random
 
     import rstr
@@ -157,14 +162,19 @@ def identifiers(count: int, column: Identifier, name: str, seed: int | None = No
     maker = rstr.Rstr(random.Random(seed) if seed is not None else random.SystemRandom())
     if not column.unique:
         return pd.Series([maker.xeger(column.pattern) for _ in range(count)], dtype="str", name=name)
-    made: dict[str, None] = {}
+    made: list[str] = []
+    taken = set() if taken is None else taken
     tries = 0
     while len(made) < count:
-        made[maker.xeger(column.pattern)] = None
+        value = maker.xeger(column.pattern)
+        if value not in taken:
+            taken.add(value)
+            made.append(value)
         tries += 1
         if tries > 20 * count + 1000:
+            wanted = count + len(taken) - len(made)
             raise ConfigurationError(
-                f"identifier {name!r} must have at least {count} distinct values, found {len(made)} from "
+                f"identifier {name!r} must have at least {wanted} distinct values, found {len(taken)} from "
                 f"pattern {column.pattern!r}; widen the pattern or declare unique = false."
             )
-    return pd.Series(list(made), dtype="str", name=name)
+    return pd.Series(made, dtype="str", name=name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -19,7 +19,7 @@ from synthpriv.errors import ConfigurationError
 from synthpriv.privacy.ledger import Budget, Ledger, Release
 from synthpriv.privacy.private_table import PrivateTable, require_confirmed
 from synthpriv.privacy.randomness import is_private
-from synthpriv.progress import Report, bars, silent
+from synthpriv.progress import SAMPLING, Report, bars, silent
 from synthpriv.schema import Schema
 from synthpriv.schema.values import Positions
 from synthpriv.synthesizers import configuration, saving
@@ -96,8 +96,8 @@ class Synthesizer(ABC):
             ledger.record("drafted schema accepted", columns=list(private.schema.unconfirmed))
         report = progress or silent
         public_rows = private.public_rows
-        report("counting rows", 0, 1)
         if public_rows is None:
+            report("counting rows", 0, 1)
             public_rows = private.count(release, count_epsilon(self.epsilon))
         plan = self.plan(
             private.schema, rows=public_rows, delta=delta, rows_are_public=private.public_rows is not None
@@ -150,7 +150,7 @@ class Synthesizer(ABC):
                 raise ConfigurationError("a PrivateTable brings its own schema, found another; leave it out.")
             if rows is not None and rows != table.rows:
                 raise ConfigurationError(
-                    f"a PrivateTable brings its own row count, found rows={rows}; declare it where it is read."
+                    f"a PrivateTable brings its own row count, found rows={rows}; declare it on reading."
                 )
             return table
         if not isinstance(table, pd.DataFrame):
@@ -172,19 +172,21 @@ class Synthesizer(ABC):
     def _learn_encoder(
         self, private: PrivateTable, release: Release, plan: FitPlan, report: Report
     ) -> TableEncoder:
-        rounds = len(plan.encoding_scales)
-
         def measure(
             level: int, partitions: Mapping[str, Partition], scales: Mapping[str, float]
         ) -> dict[str, npt.NDArray[np.int64]]:
-            report("counting columns", level, rounds)
-            return private.histograms(release, f"histograms, round {level + 1}", partitions, scales)
+            stage = f"counting columns, round {level + 1}"
+            return private.histograms(
+                release,
+                f"histograms, round {level + 1}",
+                partitions,
+                scales,
+                lambda _, done, total: report(stage, done, total),
+            )
 
-        encoder = learn_encoder(
+        return learn_encoder(
             private.schema, plan.rows, [dict(scales) for scales in plan.encoding_scales], measure
         )
-        report("counting columns", rounds, rounds)
-        return encoder
 
     @abstractmethod
     def _training_settings(self, schema: Schema) -> TrainingSettings | None:
@@ -267,6 +269,20 @@ class FittedSynthesizer:
         seed: makes the sample repeatable. conditions: {column: value} that every row must have, found by
         redrawing. Raises ConfigurationError for conditions outside the schema or too rare to be found.
         """
+        chunks = list(self.sample_chunks(n, seed, conditions, progress))
+        return chunks[0] if len(chunks) == 1 else pd.concat(chunks, ignore_index=True)
+
+    def sample_chunks(
+        self,
+        n: int | None = None,
+        seed: int | None = None,
+        conditions: Mapping[str, Any] | None = None,
+        progress: Report | None = None,
+    ) -> Iterator[pd.DataFrame]:
+        """The rows that `sample` gives for the same arguments, SAMPLING_CHUNK at a time and at least once.
+
+        Memory does not grow with `n`, but for identifiers that must be unique.
+        """
         count = self.claim.rows if n is None else n
         configuration.require("n", count, 0, 10**9, whole=True)
         entropy = np.random.SeedSequence(seed)
@@ -276,17 +292,22 @@ class FittedSynthesizer:
         allowed = None
         if conditions:
             fixed, allowed = allowed_cells(conditions, self.encoder)
-        codes = self._draw_codes(int(count), generator, allowed, progress or silent)
-        frame = self.encoder.decode(codes, rng)
-        return impose(frame, fixed, self.schema) if fixed else frame
+        report = progress or silent
+        report(SAMPLING, 0, count)
+        made, taken = 0, dict[str, set[str]]()
+        for codes in in_chunks(self._draw_codes(int(count), generator, allowed), SAMPLING_CHUNK):
+            frame = self.encoder.decode(codes, rng, taken)
+            made += len(frame)
+            report(SAMPLING, made, count)
+            yield impose(frame, fixed, self.schema) if fixed else frame
 
     def _draw_codes(
-        self, count: int, generator: torch.Generator, allowed: dict[int, int] | None, report: Report
-    ) -> Codes:
-        parts: list[Codes] = []
+        self, count: int, generator: torch.Generator, allowed: dict[int, int] | None
+    ) -> Iterator[Codes]:
+        """`count` rows of codes in parts, the first of them empty."""
+        yield np.zeros((0, len(self.encoder.codecs)), dtype=np.int16)
         made = tried = 0
         while made < count:
-            report("sampling", made, count)
             size = min(SAMPLING_CHUNK, count - made) if allowed is None else SAMPLING_CHUNK
             labels = None
             if allowed and self.model.label_column in allowed:
@@ -295,11 +316,8 @@ class FittedSynthesizer:
             tried += size
             if allowed is not None:
                 drawn = accepted_rows(drawn, allowed, made, tried)[: count - made]
-            parts.append(drawn)
             made += len(drawn)
-        report("sampling", count, count)
-        width = len(self.encoder.codecs)
-        return np.concatenate(parts) if parts else np.zeros((0, width), dtype=np.int16)
+            yield drawn
 
     def save(self, path: Any) -> None:
         """Write a folder with synthesizer.json and weights.safetensors; no pickle, no private row."""
@@ -310,6 +328,18 @@ class FittedSynthesizer:
             "encoder": self.encoder.to_dict(),
         }
         saving.write(path, description, self.model.tensors())
+
+
+def in_chunks(parts: Iterable[Codes], size: int) -> Iterator[Codes]:
+    """The rows of `parts` in order, `size` at a time; the last chunk, perhaps empty, holds the rest."""
+    held: list[Codes] = []
+    for part in parts:
+        held.append(part)
+        while sum(map(len, held)) > size:
+            rows = np.concatenate(held)
+            yield rows[:size]
+            held = [rows[size:]]
+    yield np.concatenate(held)
 
 
 def allowed_delta(ledger: Ledger, epsilon: float, delta: float | None) -> float:

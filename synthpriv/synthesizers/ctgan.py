@@ -117,6 +117,7 @@ class CTGANSynthesizer(Synthesizer):
             plan.training,
             Optimization(learning_rate=self.learning_rate, betas=(0.5, 0.9), average=0.0),
             after_step,
+            report,
         )
         return CTGANModel(game.averaged_generator(), encoder)
 

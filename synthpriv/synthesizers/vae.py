@@ -89,6 +89,7 @@ class VAESynthesizer(Synthesizer):
             plan.training,
             Optimization(learning_rate=self.learning_rate),
             lambda step: report("training", step + 1, steps),
+            report,
         )
         decoder = network.decoder
         with torch.no_grad():

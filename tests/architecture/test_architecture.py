@@ -90,8 +90,8 @@ PLANTS: list[tuple[Rule, dict[str, str], str]] = [
     ),
     (rules.one_home_for_privacy_libraries, {"encoding/p.py": "import opendp.prelude"}, "mechanisms.py"),
     (rules.one_home_for_privacy_libraries, {"privacy/p.py": "import randomgen as r"}, "randomness.py"),
-    (rules.private_rows_behind_the_door, {"release/p.py": "x._PrivateTable__frame"}, "mangling"),
-    (rules.private_rows_behind_the_door, {"cli/p.py": "getattr(x, '_PrivateTable__frame')"}, "mangling"),
+    (rules.private_rows_behind_the_door, {"release/p.py": "x._PrivateTable__store"}, "mangling"),
+    (rules.private_rows_behind_the_door, {"cli/p.py": "getattr(x, '_PrivateTable__store')"}, "mangling"),
     (rules.private_rows_behind_the_door, {"release/p.py": "class A(PrivateTable): ..."}, "derives"),
     (
         rules.private_rows_behind_the_door,
@@ -108,12 +108,12 @@ PLANTS: list[tuple[Rule, dict[str, str], str]] = [
     (rules.the_door_has_no_other_openings, method("def _rows(self): ..."), "_rows"),
     (
         rules.the_door_has_no_other_openings,
-        door_with(lambda s: s.replace('"__frame"', '"frame"').replace("self.__frame", "self.frame")),
+        door_with(lambda s: s.replace('"__store"', '"store"').replace("self.__store", "self.store")),
         "mangled names only",
     ),
     (
         rules.the_door_has_no_other_openings,
-        door_with(lambda s: s.replace("self.__frame = frame", "self.__copy = frame")),
+        door_with(lambda s: s.replace("self.__store, self.__outside", "self.__copy, self.__outside")),
         "outside its __slots__",
     ),
     (rules.the_door_is_used_by_its_methods, {"release/p.py": "def f(t: PrivateTable): t.values"}, "'values'"),

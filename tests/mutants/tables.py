@@ -117,9 +117,9 @@ def half_the_noise_on_histograms() -> None:
 
 @breach(2, REPLAY + "test_a_unit_with_several_rows_leaves_no_trace_but_in_what_was_released[independent]")
 def every_row_of_a_unit_kept() -> None:
-    def every(frame: Any, schema: Any, source: Any) -> Any:
-        units = np.unique(frame[schema.privacy_unit], return_inverse=True)[1].astype(np.int64)
-        return frame.reset_index(drop=True), units
+    def every(hashes: Any, rows: int, schema: Any, source: Any) -> Any:
+        units = np.unique(hashes, return_inverse=True)[1].astype(np.int64)
+        return units, np.ones(rows, dtype=bool)
 
     rebind(private_table, "_bound_units", lambda bounded: every)
 

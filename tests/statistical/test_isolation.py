@@ -18,6 +18,7 @@ import synthpriv as sp
 from synthpriv.encoding.table_encoder import TableEncoder
 from synthpriv.evaluation.disclosed import Disclosed
 from synthpriv.privacy import dpsgd
+from synthpriv.privacy.column_store import ColumnStore
 from synthpriv.privacy.events import Counts, Event, SampledGaussian
 from synthpriv.privacy.private_table import PrivateTable
 from synthpriv.privacy.randomness import NoiseSource
@@ -92,17 +93,17 @@ def test_no_row_of_the_table_moves_a_sum_beyond_the_bound(
         assert max(norms) > 0
 
 
-class Watched(dict[str, Any]):
+class Watched(ColumnStore):
     """The door's columns; keeps, at every use, how many uses there were and what had been charged."""
 
-    def __init__(self, columns: dict[str, Any], book: sp.Ledger) -> None:
-        super().__init__(columns)
+    def __init__(self, store: ColumnStore, book: sp.Ledger) -> None:
+        vars(self).update(vars(store))
         self.book = book
         self.uses: list[tuple[str, tuple[Event, ...]]] = []
 
-    def __getitem__(self, name: str) -> Any:
+    def _read(self, number: int, name: str) -> Any:
         self.uses.append((name, self.book.events))
-        return super().__getitem__(name)
+        return super()._read(number, name)
 
 
 def histograms_in(events: tuple[Event, ...]) -> int:
@@ -114,8 +115,9 @@ def test_every_use_of_rows_was_charged_before(config: Synthesizer, monkeypatch: 
     """Requirements 15 and 16: uses counted at the door equal the ledger's events, at every moment."""
     book = ledger()
     private = PrivateTable(people_table(), people_schema(), book, rows=ROWS)
-    columns = Watched(private._PrivateTable__positions, book)  # type: ignore[attr-defined]
-    monkeypatch.setattr(private, "_PrivateTable__positions", columns)
+    columns = Watched(private._PrivateTable__store, book)  # type: ignore[attr-defined]
+    monkeypatch.setattr(private, "_PrivateTable__store", columns)
+    modelled = len(people_schema().modelled)
     drawn, shown, draw, train = [], [], NoiseSource.bernoulli_rows, PrivateTable.train
 
     def counted(self: PrivateTable, *rest: Any) -> None:
@@ -139,9 +141,9 @@ def test_every_use_of_rows_was_charged_before(config: Synthesizer, monkeypatch: 
     trainings = [event for event in book.events if isinstance(event, SampledGaussian)]
     assert len(trainings) == (config in TRAINED)
     for place, (_, charged) in enumerate(columns.uses, start=1):
-        encoded = sum(isinstance(event, SampledGaussian) for event in charged) * len(columns)
+        encoded = sum(isinstance(event, SampledGaussian) for event in charged) * modelled
         assert place <= histograms_in(charged) + encoded
-    assert len(columns.uses) == histograms_in(book.events) + len(trainings) * len(columns)
+    assert len(columns.uses) == histograms_in(book.events) + len(trainings) * modelled
     assert len(drawn) == sum(event.steps for event in trainings)
     assert sum(shown) == sum(len(rows) for rows in drawn)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from synthpriv.privacy.mechanisms import noisy_count, noisy_counts
-from synthpriv.privacy.randomness import NoiseSource
+from synthpriv.privacy.randomness import NoiseSource, _binomial_table, _sparse_rows
 
 SIGMAS = 5.5  # a normal figure lies beyond it once in 26 million
 
@@ -118,6 +118,44 @@ def test_rows_are_drawn_by_independent_trials(rate: float) -> None:
         draw_of_rows[source.bernoulli_rows(40, rate)] = True
     assert is_poisson_sampling(included, rate)
     assert not is_poisson_sampling(included, rate * 1.15)
+
+
+@pytest.mark.parametrize("rate", [1 / 16, 0.1, 0.3])
+def test_rows_found_by_blocks_are_drawn_by_independent_trials(rate: float) -> None:
+    """At rates where the statistics are sharp; 40 rows are several blocks, the last one cut."""
+    generator = np.random.default_rng(np.random.SeedSequence())
+    included = np.zeros((10_000, 42), dtype=bool)
+    for draw_of_rows in included:
+        draw_of_rows[_sparse_rows(generator, 42, rate)] = True
+    assert is_poisson_sampling(included, rate)
+    assert not is_poisson_sampling(included, rate * 1.15)
+
+
+def test_a_small_share_of_many_rows_has_the_law_of_the_accountant() -> None:
+    """Sizes are binomial, and places uniform, where blocks are long."""
+    source, rows, rate = NoiseSource(), 1_000_003, 1 / 700
+    drawn = [source.bernoulli_rows(rows, rate) for _ in range(400)]
+    assert all((np.diff(found) > 0).all() and found[-1] < rows for found in drawn)
+    sizes = np.array([len(found) for found in drawn])
+    variance = rows * rate * (1 - rate)
+    assert abs(sizes.mean() - rows * rate) < SIGMAS * math.sqrt(variance / 400)
+    assert abs(sizes.mean() - 1.02 * rows * rate) > SIGMAS * math.sqrt(variance / 400)
+    assert abs(sizes.var() / variance - 1) < SIGMAS * math.sqrt(2 / 400)
+    places = np.concatenate(drawn)
+    assert stats.chisquare(np.bincount(places * 100 // rows, minlength=100)).pvalue > 1e-7
+    assert stats.chisquare(np.bincount(places % 16, minlength=16)).pvalue > 1e-7
+    gaps = np.concatenate([np.diff(found) for found in drawn])
+    assert abs((gaps <= 100).mean() - (1 - (1 - rate) ** 100)) < 0.005
+
+
+@pytest.mark.parametrize("rate", [1 / 33, 1 / 700, 1e-5, 0.3])
+def test_the_table_of_counts_is_binomial_rounded_down(rate: float) -> None:
+    trials = 1 << min(int(-math.log2(rate)), 20)
+    table = _binomial_table(trials, rate)
+    assert len(table) <= trials
+    exact = stats.binom.cdf(np.arange(len(table)), trials, rate)
+    assert np.allclose(table / 2.0**64, exact, rtol=1e-12, atol=0)
+    assert (np.diff(table) > 0).all()
 
 
 def test_the_test_of_sampling_rejects_batches_of_fixed_size() -> None:
