@@ -121,7 +121,7 @@ def test_every_use_of_rows_was_charged_before(config: Synthesizer, monkeypatch: 
     drawn, shown, draw, train = [], [], NoiseSource.bernoulli_rows, PrivateTable.train
 
     def counted(self: PrivateTable, *rest: Any) -> None:
-        *before, row_loss, plan, optimization, after_step = rest
+        *before, row_loss, plan, optimization, after_step, report = rest
         train(
             self,
             *before,
@@ -129,6 +129,7 @@ def test_every_use_of_rows_was_charged_before(config: Synthesizer, monkeypatch: 
             plan,
             optimization,
             after_step,
+            report,
         )
 
     monkeypatch.setattr(PrivateTable, "train", counted)
