@@ -96,7 +96,8 @@ def wanted(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 def print_table(cells: list[dict[str, Any]]) -> None:
     """Means over seeds, beside real rows and independent columns."""
     print(
-        f"{'dataset':8} {'synthesizer':12} {'epsilon':>7} {'seeds':>5} {'tvd1':>7} {'tvd2':>7} {'auc':>6} {'fit s':>6}"
+        f"{'dataset':8} {'synthesizer':12} {'epsilon':>7} {'seeds':>5} "
+        f"{'tvd1':>7} {'tvd2':>7} {'auc':>6} {'fit s':>6}"
     )
     for key in sorted({identity(cell)[:3] for cell in cells}, key=str):
         same = [cell for cell in cells if identity(cell)[:3] == key]

@@ -150,7 +150,7 @@ class Synthesizer(ABC):
                 raise ConfigurationError("a PrivateTable brings its own schema, found another; leave it out.")
             if rows is not None and rows != table.rows:
                 raise ConfigurationError(
-                    f"a PrivateTable brings its own row count, found rows={rows}; declare it on reading."
+                    f"a PrivateTable brings its own row count, found rows={rows}; declare it there."
                 )
             return table
         if not isinstance(table, pd.DataFrame):
