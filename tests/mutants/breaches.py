@@ -343,10 +343,14 @@ def training_stops_early_on_the_private_loss() -> None:
     rebind(dpsgd, "train_private", make)
 
 
+def every_code(codes: Any) -> Any:
+    return torch.from_numpy(codes[np.arange(codes.shape[0])].astype(np.int64))
+
+
 @breach(15, EVERY_USE + "[vae]")
 def a_validation_loss_after_every_step() -> None:
     def validated(arguments: Any) -> None:
-        loss, codes = arguments.row_loss, torch.from_numpy(arguments.codes.astype(np.int64))
+        loss, codes = arguments.row_loss, every_code(arguments.codes)
         arguments.after_step = lambda step: loss(codes)
 
     train_with(validated)

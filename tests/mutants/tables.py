@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from synthpriv.errors import TableError
 from synthpriv.privacy import accounting, ledger, private_table
@@ -22,6 +23,7 @@ def open_with(change: Any) -> None:
 
     def make(create: Any) -> Any:
         def looking(self: Any, frame: Any, schema: Any, *rest: Any, **named: Any) -> None:
+            frame = frame if isinstance(frame, pd.DataFrame) else pd.concat(list(frame))
             create(self, frame, change(frame, schema) or schema, *rest, **named)
 
         return looking
@@ -106,9 +108,9 @@ def half_the_noise_on_histograms() -> None:
             self.release.charge(label, told)
 
     def make(histograms: Any) -> Any:
-        def quieter(self: Any, release: Any, label: str, partitions: Any, scales: Any) -> Any:
+        def quieter(self: Any, release: Any, label: str, partitions: Any, scales: Any, *rest: Any) -> Any:
             halved = {name: scale / 2 for name, scale in scales.items()}
-            return histograms(self, Flattering(release), label, partitions, halved)
+            return histograms(self, Flattering(release), label, partitions, halved, *rest)
 
         return quieter
 
