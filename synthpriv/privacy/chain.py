@@ -119,6 +119,18 @@ def canonical(content: dict[str, Any]) -> str:
         ) from error
 
 
+def verified(exported: Any) -> list[Entry]:
+    """The entries of a ledger that was exported as JSON, each checked.
+
+    Raises LedgerError naming the first that is broken; KeyError, TypeError or AttributeError for no ledger.
+    """
+    rows = []
+    for entry in exported["entries"]:
+        content = {key: value for key, value in entry.items() if key not in ("sequence", "digest")}
+        rows.append((entry["sequence"], canonical(content), entry["digest"]))
+    return _checked(rows)
+
+
 def _digest(previous: str, text: str) -> str:
     return hashlib.sha256(f"{previous}\n{text}".encode()).hexdigest()
 

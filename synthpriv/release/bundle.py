@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from synthpriv.errors import BundleError, SynthprivError
+from synthpriv.privacy.chain import verified
 from synthpriv.privacy.ledger import Ledger
 from synthpriv.release.folders import new_folder
 from synthpriv.release.policy import Decision
@@ -123,10 +124,10 @@ def verify_bundle(folder: str | Path) -> dict[str, Any]:
         schema = Schema.read(root / "schema.toml")
         [table] = [root / name for name in found["files"] if name.startswith("synthetic.")]
         rows = len(read_table(table, schema))
-        digests = [entry["digest"] for entry in json.loads((root / "ledger.json").read_bytes())["entries"]]
+        digests = [entry.digest for entry in verified(json.loads((root / "ledger.json").read_bytes()))]
     except SynthprivError as error:
         raise BundleError(f"every file of a bundle must be readable, found otherwise: {error}") from None
-    except (ValueError, KeyError, IndexError, TypeError, OSError, RecursionError):
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, OSError, RecursionError):
         raise BundleError(
             "a bundle must hold one synthetic table and one ledger, found none or several; "
             "do not use this bundle."

@@ -97,7 +97,15 @@ def test_any_file_of_json(bundle: Path, tmp_path: Path, name: str) -> None:
             edit(content, *change)
         return reseal(folder, original, name, dump(content).encode())
 
-    assert explore(case, 100, edits=edits)["refused"] > 20
+    assert explore(case, 100, edits=edits)["refused"] > 10
+
+
+def test_an_edited_charge_is_refused(bundle: Path, tmp_path: Path) -> None:
+    folder, original = copy_of(bundle, tmp_path)
+    content = json.loads((folder / "ledger.json").read_text())
+    [charge] = [entry for entry in content["entries"] if entry["kind"] == "charge"][:1]
+    charge["events"][0]["noise_scale"] *= 2
+    assert reseal(folder, original, "ledger.json", json.dumps(content).encode()) == "refused"
 
 
 @pytest.mark.parametrize("name", ["schema.toml", "synthetic.csv"])
