@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_schema_property import positions, schemas, words
 
 from synthpriv.schema import Identifier
 from synthpriv.schema.checking import check_table
 from synthpriv.schema.values import restore
 from synthpriv.tables import conform, read_table, write_table
+from tests.property.test_schema_property import positions, schemas, words
 
 
 @st.composite
