@@ -23,13 +23,20 @@ from synthpriv.encoding.table_encoder import TableEncoder
 from synthpriv.errors import ConfigurationError, TableError, UnconfirmedSchema
 from synthpriv.evaluation.disclosed import Disclosed
 from synthpriv.privacy import mechanisms, randomness
-from synthpriv.privacy.column_store import MEMORY_LIMIT, CodeMatrix, ColumnStore, smallest_type
+from synthpriv.privacy.column_store import (
+    MEMORY_LIMIT,
+    CodeMatrix,
+    ColumnStore,
+    store_types,
+    stored_rows,
+    typed_rows,
+)
 from synthpriv.privacy.events import Laplace, NonPrivate, SampledGaussian, histogram_events
 from synthpriv.privacy.ledger import Ledger, Release
 from synthpriv.progress import Report, shares
 from synthpriv.schema import Identifier, Schema
 from synthpriv.schema.cells import hashed_cells
-from synthpriv.schema.values import place, restore
+from synthpriv.schema.values import place
 from synthpriv.tables import CHUNK_ROWS, check_shape, read_chunks
 
 if TYPE_CHECKING:
@@ -228,8 +235,9 @@ class PrivateTable:
 
         epsilon, delta: the claim that the attacks are held against (None: all that the ledger has reserved).
         Cells are typed as the schema says; an identifier is its hash, which tells same from different and
-        names nobody. Of more than MOST_DISCLOSED rows a random sample is handed out. Nothing computed from
-        the result may be published: it is not covered by the claim.
+        names nobody. Of more than MOST_DISCLOSED rows a random sample is handed out, and beside it all rows
+        as positions, to be counted chunk by chunk. Nothing computed from the result may be published: it is
+        not covered by the claim.
         """
         reserved = self.ledger.reserved()
         epsilon = (reserved[0] or math.inf) if epsilon is None else epsilon
@@ -238,8 +246,10 @@ class PrivateTable:
         sampled = _disclosed_rows(self.__store.rows)
         return Disclosed(
             schema=self.schema,
-            train=_typed_rows(self.__store, self.schema, self.__in_fit & sampled),
-            holdout=_typed_rows(self.__store, self.schema, self.__in_holdout & sampled),
+            train=typed_rows(self.__store, self.schema, self.__in_fit & sampled),
+            holdout=typed_rows(self.__store, self.schema, self.__in_holdout & sampled),
+            every_train=stored_rows(self.__store, self.schema, self.__in_fit),
+            every_holdout=stored_rows(self.__store, self.schema, self.__in_holdout),
             epsilon=epsilon,
             delta=delta,
             outside=dict(self.__outside),
@@ -260,11 +270,7 @@ def _take_in(
     frame: pd.DataFrame | Iterable[pd.DataFrame], schema: Schema, memory_limit: int
 ) -> tuple[ColumnStore, npt.NDArray[np.uint64] | None, dict[str, int]]:
     """Every row as positions, every row's unit as a hash (None: each row is one), and the cells mapped."""
-    types = {
-        name: np.dtype(np.int64) if isinstance(column, Identifier) else smallest_type(column.size)
-        for name, column in schema.columns.items()
-    }
-    store, units = ColumnStore(types, memory_limit), [np.zeros(0, dtype=np.uint64)]
+    store, units = ColumnStore(store_types(schema), memory_limit), [np.zeros(0, dtype=np.uint64)]
     outside = dict.fromkeys(schema.modelled, 0)
     unit_key = secrets.token_hex(8)  # of 16 characters, new for each table: nobody can prepare a collision
     for chunk in _sliced(frame) if isinstance(frame, pd.DataFrame) else frame:
@@ -338,19 +344,3 @@ def _disclosed_rows(rows: int) -> npt.NDArray[np.bool_]:
     drawn = randomness.system_source().bernoulli_rows(rows, 0.98 * MOST_DISCLOSED / rows)
     sampled[drawn[:MOST_DISCLOSED]] = True
     return sampled
-
-
-def _typed_rows(store: ColumnStore, schema: Schema, wanted: npt.NDArray[np.bool_]) -> pd.DataFrame:
-    """The wanted rows with the schema's columns, order and dtypes."""
-    parts: dict[str, list[Ints]] = {name: [np.zeros(0, dtype=np.int64)] for name in schema.columns}
-    for chosen, columns in store.chunks():
-        for name, column in columns.items():
-            parts[name].append(column[wanted[chosen]])
-    typed = {}
-    for name, kind in schema.columns.items():
-        cells = np.concatenate(parts.pop(name))
-        if isinstance(kind, Identifier):
-            typed[name] = pd.Series([f"{value:016x}" for value in cells.view(np.uint64)], dtype="str")
-        else:
-            typed[name] = restore(cells, kind, name)
-    return pd.DataFrame(typed)

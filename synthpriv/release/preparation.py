@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from synthpriv.errors import ConfigurationError, LedgerError
+from synthpriv.privacy.column_store import MEMORY_LIMIT
 from synthpriv.privacy.ledger import Budget, Ledger
 from synthpriv.privacy.private_table import PrivateTable, require_confirmed
 from synthpriv.progress import Report
@@ -25,6 +26,7 @@ def open_private_table(
     holdout: float = 0.0,
     rows: int | None = None,
     format: str | None = None,
+    memory_limit: int = MEMORY_LIMIT,
     progress: Report | None = None,
 ) -> PrivateTable:
     """The table behind the door, with room in its ledger for one fit; charges nothing.
@@ -49,7 +51,14 @@ def open_private_table(
         return Ledger.open(ledger, dataset=table_name(table), budget=budget) if new else book
 
     return PrivateTable.read(
-        table, schema, opened, holdout=holdout, rows=rows, format=format, progress=progress
+        table,
+        schema,
+        opened,
+        holdout=holdout,
+        rows=rows,
+        format=format,
+        memory_limit=memory_limit,
+        progress=progress,
     )
 
 
