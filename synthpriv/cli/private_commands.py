@@ -45,6 +45,7 @@ def release(
     output_format: options.OutputKind = options.OutputFormat.csv,
     accept_drafted_schema: options.AcceptDraft = False,
     seed: options.Seed = None,
+    memory_limit: options.MemoryLimit = options.MEMORY_LIMIT,
     json: options.Json = False,
 ) -> None:
     """Fit, sample, judge and decide; write a bundle that can be shared, or refuse and say why.
@@ -81,6 +82,7 @@ def release(
         input_format=format,
         output_format=output_format.value,
         seed=seed,
+        memory_limit=options.read_memory_limit(memory_limit),
     )
     with bars() as progress:
         outcome = run_release(request, progress)
@@ -160,6 +162,7 @@ def fit(
     format: options.Format = None,
     accept_drafted_schema: options.AcceptDraft = False,
     seed: options.Seed = None,
+    memory_limit: options.MemoryLimit = options.MEMORY_LIMIT,
     json: options.Json = False,
 ) -> None:
     """Fit a synthesizer on every row and save it; charged to the table's ledger. No gate: see 'release'.
@@ -183,6 +186,7 @@ def fit(
         accept_drafted_schema=accept_drafted_schema,
     )
     require_free(out)
+    limit = options.read_memory_limit(memory_limit)
     path = options.ledger_path(table, ledger)
     budget = options.new_budget(path, budget_epsilon, loss, delta)
     with bars() as progress:
@@ -194,6 +198,7 @@ def fit(
             budget=budget,
             rows=rows,
             format=format,
+            memory_limit=limit,
             progress=progress,
         )
         fitted = config.fit(private, progress=progress)
@@ -279,6 +284,7 @@ def evaluate(
     holdout: options.HoldoutFile = None,
     policy: options.PolicyFile = None,
     page: options.PageFile = None,
+    memory_limit: options.MemoryLimit = options.MEMORY_LIMIT,
     json: options.Json = False,
 ) -> None:
     """Judge a synthetic table against the real one (internal: nothing printed here may be published).
@@ -304,6 +310,7 @@ def evaluate(
             delta=options.check_delta(delta) or 0.0,
             policy=options.read_policy(policy),
             progress=progress,
+            memory_limit=options.read_memory_limit(memory_limit),
         )
     if page is not None:
         write_page(page, judged, title=synthetic.name)

@@ -64,7 +64,10 @@ def judge_fidelity(
     bins = holdout_bins(holdout)
     sizes = [len(one.labels) for one in bins]
     pairs = list(itertools.combinations(range(len(bins)), 2))
-    families: dict[str, Sequence[Group]] = {"fidelity.tvd1": [(at,) for at in range(len(bins))], "fidelity.tvd2": pairs}
+    families: dict[str, Sequence[Group]] = {
+        "fidelity.tvd1": [(at,) for at in range(len(bins))],
+        "fidelity.tvd2": pairs,
+    }
     every = {"synthetic": tables.all_rows("synthetic"), "real rows": tables.all_rows("train")}
     coded = {name: _coded(cells, every.get(name, whole(cells)), bins) for name, cells in contenders.items()}
     real = tables.all_rows("holdout")
