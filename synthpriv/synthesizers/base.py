@@ -21,6 +21,7 @@ from synthpriv.privacy.private_table import PrivateTable, require_confirmed
 from synthpriv.privacy.randomness import is_private
 from synthpriv.progress import SAMPLING, Report, bars, silent
 from synthpriv.schema import Schema
+from synthpriv.schema.identifiers import IdentifierMaker
 from synthpriv.schema.values import Positions
 from synthpriv.synthesizers import configuration, saving
 from synthpriv.synthesizers.conditions import accepted_rows, allowed_cells, impose
@@ -281,7 +282,7 @@ class FittedSynthesizer:
     ) -> Iterator[pd.DataFrame]:
         """The rows that `sample` gives for the same arguments, SAMPLING_CHUNK at a time and at least once.
 
-        Memory does not grow with `n`, but for identifiers that must be unique.
+        Memory does not grow with `n`, but for unique identifiers of a pattern with alternatives.
         """
         count = self.claim.rows if n is None else n
         configuration.require("n", count, 0, 10**9, whole=True)
@@ -294,9 +295,9 @@ class FittedSynthesizer:
             fixed, allowed = allowed_cells(conditions, self.encoder)
         report = progress or silent
         report(SAMPLING, 0, count)
-        made, taken = 0, dict[str, set[str]]()
+        made, makers = 0, dict[str, IdentifierMaker]()
         for codes in in_chunks(self._draw_codes(int(count), generator, allowed), SAMPLING_CHUNK):
-            frame = self.encoder.decode(codes, rng, taken)
+            frame = self.encoder.decode(codes, rng, makers)
             made += len(frame)
             report(SAMPLING, made, count)
             yield impose(frame, fixed, self.schema) if fixed else frame

@@ -173,11 +173,13 @@ def relaxed_one_hot(
 
 
 def drawn_codes(logits: Tensor, sizes: Sequence[int], generator: torch.Generator) -> Tensor:
-    """Codes drawn from every column's softmax (shape (rows, columns)): the race of exponentials."""
-    race = torch.empty_like(logits).exponential_(generator=generator)
-    # log of probability over exponential: its largest entry is a draw (Gumbel)
-    noisy = logits - race.log_()
-    return torch.stack([part.argmax(1) for part in noisy.split(list(sizes), dim=1)], dim=1)
+    """Codes drawn from every column's softmax (shape (rows, columns)), one uniform number a code."""
+    uniform = torch.rand((len(logits), len(sizes)), generator=generator, device=logits.device)
+    drawn = []
+    for column, part in enumerate(logits.split(list(sizes), dim=1)):
+        reached = part.softmax(1).cumsum_(1)[:, :-1]  # the last code takes what rounding leaves
+        drawn.append((reached <= uniform[:, column, None]).sum(1))
+    return torch.stack(drawn, dim=1)
 
 
 class Discriminator(nn.Module):
