@@ -19,7 +19,7 @@ from synthpriv.privacy.column_store import (
 from synthpriv.privacy.private_table import MOST_DISCLOSED
 from synthpriv.progress import Report, shares
 from synthpriv.release.policy import Decision, Policy, ReleaseFacts
-from synthpriv.release.reading import draft_schema, read_present
+from synthpriv.release.reading import draft_schema, judging_progress, read_present
 from synthpriv.release.report import internal_page
 from synthpriv.schema import Identifier, Schema
 from synthpriv.schema.cells import hashed_cells
@@ -60,11 +60,12 @@ def judge_files(
     """
     schema = draft_schema(real) if schema is None else schema
     disclosed = _read_real(real, holdout, schema, epsilon, delta, memory_limit, progress)
+    told = shares("reading the synthetic table", progress)
     scorecard = evaluate(
-        lambda: read_present(synthetic, schema),
+        lambda: read_present(synthetic, schema, progress=told),
         disclosed,
         target=target,
-        progress=lambda _, share: progress("judging", round(100 * share), 100),
+        progress=judging_progress(progress),
     )
     facts = ReleaseFacts(
         epsilon=epsilon,

@@ -14,11 +14,12 @@ from synthpriv.evaluation.scorecard import Scorecard, evaluate
 from synthpriv.privacy.column_store import MEMORY_LIMIT
 from synthpriv.privacy.ledger import Budget, Ledger
 from synthpriv.privacy.private_table import PrivateTable
-from synthpriv.progress import Report
+from synthpriv.progress import Report, shares
 from synthpriv.release.bundle import SUFFIXES, write_bundle
 from synthpriv.release.folders import new_folder, require_free, scratch_folder
 from synthpriv.release.policy import Decision, Policy, ReleaseFacts
 from synthpriv.release.preparation import open_private_table, table_name
+from synthpriv.release.reading import judging_progress
 from synthpriv.release.report import internal_page
 from synthpriv.schema import Boolean, Categorical, Schema
 from synthpriv.synthesizers.base import Claim, FittedSynthesizer, Synthesizer
@@ -133,11 +134,12 @@ def _judge(
     chunks = fitted.sample_chunks(count, seed=request.seed, progress=progress)
     write_chunks(chunks, candidate, fitted.schema)
     disclosed = private.disclose("release review", epsilon=claim.epsilon, delta=claim.delta)
+    told = shares("reading the synthetic table", progress)
     scorecard = evaluate(
-        lambda: read_chunks(candidate, fitted.schema),
+        lambda: read_chunks(candidate, fitted.schema, progress=told),
         disclosed,
         target=target,
-        progress=lambda _, share: progress("judging", round(100 * share), 100),
+        progress=judging_progress(progress),
     )
     facts = ReleaseFacts.of(ledger, scorecard)
     decision = request.policy.decide(scorecard, facts)

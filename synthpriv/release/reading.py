@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
 
+from synthpriv.progress import Report
 from synthpriv.schema import Identifier, Schema
 from synthpriv.tables import ShareDone, read_chunks
 
@@ -35,3 +36,13 @@ def draft_schema(path: str | Path, *, format: str | None = None) -> Schema:
         if sum(map(len, read)) >= DRAFTED_ROWS:
             break
     return Schema.draft(pd.concat(read, ignore_index=True).iloc[:DRAFTED_ROWS])
+
+
+def judging_progress(report: Report) -> Callable[[str, float], None]:
+    """What shows the judge's progress once the tables are read, which has a stage of its own."""
+
+    def tell(stage: str, share: float) -> None:
+        if stage != "reading":
+            report("judging", round(100 * share), 100)
+
+    return tell
