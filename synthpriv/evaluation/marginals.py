@@ -44,11 +44,11 @@ class Marginals:
 
 
 class Tally:
-    """How often each code of 0..size-1 occurs; where there are too many codes, of those that occur."""
+    """How often each code of 0..size-1 occurs; if not `dense`, only codes that occur are held."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, *, dense: bool) -> None:
         self.rows = 0
-        self._codes: Array | None = None if size <= MOST_COUNTERS else np.zeros(0, dtype=np.int64)
+        self._codes: Array | None = None if dense else np.zeros(0, dtype=np.int64)
         self._counts = np.zeros(size if self._codes is None else 0, dtype=np.int64)
 
     def add(self, codes: Array) -> None:
@@ -89,17 +89,15 @@ def total_variations(
     bounded: groups that have too many bins together are counted in turn. progress: called with the rows of
     each chunk, as often as `passes` says for each table.
     """
-    each = {
-        (family, name): _Found.of(table, real) for family in families for name, table in contenders.items()
-    }
+    each = {(family, name): _Found(table, real) for family in families for name, table in contenders.items()}
     for batch in _batches(sizes, families):
         groups = [group for _, group in batch]
         theirs = _count(real, sizes, groups, progress)
         for name, table in contenders.items():
             ours = _count(table, sizes, groups, progress)
             for (family, group), own, other in zip(batch, ours, theirs, strict=True):
-                each[family, name].add(own, other, *(joint(c.sample, sizes, group) for c in (table, real)))
-                each[family, name].rows = (own.rows, other.rows)
+                codes = [joint(one.sample, sizes, group) for one in (table, real)]
+                each[family, name].add(own, other, codes, keep=len(group) == 1)
     return {family: {name: each[family, name].marginals() for name in contenders} for family in families}
 
 
@@ -119,30 +117,29 @@ def joint(codes: Array, sizes: Sequence[int], group: Group) -> Array:
 class _Found:
     """What is gathered of one contender's marginals, group by group."""
 
-    def __init__(self, first: Array, second: Array) -> None:
-        self.rows = (1, 1)
+    def __init__(self, first: Coded, second: Coded) -> None:
+        self._rows = (1, 1)
         self._each: list[float] = []
         self._shares: list[tuple[Floats, Floats]] = []
-        self._influence = (np.zeros(len(first)), np.zeros(len(second)))
+        self._influence = [np.zeros(len(one.sample)) for one in (first, second)]
 
-    @classmethod
-    def of(cls, table: Coded, real: Coded) -> _Found:
-        return cls(table.sample, real.sample)
-
-    def add(self, own: Tally, other: Tally, codes: Array, other_codes: Array) -> None:
+    def add(self, own: Tally, other: Tally, codes: Sequence[Array], *, keep: bool) -> None:
+        """One marginal: both tallies, the codes of both samples, and whether its shares are wanted."""
+        self._rows = (own.rows, other.rows)
         first, second, place = own.beside(other)
         difference = first - second
         self._each.append(float(np.abs(difference).sum() / 2))
-        self._shares.append((first, second))
+        if keep:
+            self._shares.append((first, second))
         sign = np.sign(difference)
-        for influence, sampled in zip(self._influence, (codes, other_codes), strict=True):
+        for influence, sampled in zip(self._influence, codes, strict=True):
             influence += sign[place(sampled)]
 
     def marginals(self) -> Marginals:
         if not self._each:
             return Marginals(mean=0.0, error=0.0, each=())
         scale = 2 * len(self._each)
-        spreads = zip(self._influence, self.rows, strict=True)
+        spreads = zip(self._influence, self._rows, strict=True)
         variance = sum(float(np.var(influence / scale)) / rows for influence, rows in spreads)
         return Marginals(
             mean=float(np.mean(self._each)),
@@ -155,7 +152,10 @@ class _Found:
 def _count(
     table: Coded, sizes: Sequence[int], groups: Sequence[Group], progress: Callable[[int], None]
 ) -> list[Tally]:
-    tallies = [Tally(math.prod(sizes[at] for at in group)) for group in groups]
+    tallies = []
+    for group in groups:
+        size = math.prod(sizes[at] for at in group)
+        tallies.append(Tally(size, dense=len(group) == 1 or size <= MOST_COUNTERS))
     for codes in table.chunks():
         for tally, group in zip(tallies, groups, strict=True):
             tally.add(joint(codes, sizes, group))

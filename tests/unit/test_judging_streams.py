@@ -77,7 +77,7 @@ def test_few_counters_at_a_time_read_a_table_more_often(monkeypatch: pytest.Monk
     assert marginals.passes([10, 10, 10], families) == 1
     monkeypatch.setattr(marginals, "MOST_COUNTERS", 200)
     assert marginals.passes([10, 10, 10], families) == 2
-    tally = Tally(201)
+    tally = Tally(201, dense=False)
     for codes in ([5, 200, 5], [0, 200]):
         tally.add(np.array(codes))
     assert tally.beside(tally)[0].tolist() == [0.2, 0.4, 0.4], "only what occurs is held"
