@@ -151,8 +151,8 @@ def as_many_synthetic_rows_as_real_ones() -> None:
     open_with(lambda frame, schema: real.append(len(frame)))
     rebind(
         base.FittedSynthesizer,
-        "sample",
-        lambda draw: lambda self, n=None, **named: draw(self, real[-1], **named),
+        "sample_chunks",
+        lambda draw: lambda self, n=None, *rest, **named: draw(self, real[-1], *rest, **named),
     )
 
 
