@@ -45,6 +45,7 @@ def release(
     output_format: options.OutputKind = options.OutputFormat.csv,
     accept_drafted_schema: options.AcceptDraft = False,
     seed: options.Seed = None,
+    device: options.Device = options.DeviceName.auto,
     json: options.Json = False,
 ) -> None:
     """Fit, sample, judge and decide; write a bundle that can be shared, or refuse and say why.
@@ -57,6 +58,7 @@ def release(
 
     synthpriv release people.csv --schema people.toml --epsilon 3 --delta 1e-6 --out shared
     """
+    from synthpriv.privacy.processes import leads
     from synthpriv.release.pipeline import ReleaseRequest, run_release
 
     loss = options.read_epsilon(epsilon)
@@ -70,6 +72,7 @@ def release(
             delta=options.check_delta(delta),
             random_state=seed,
             accept_drafted_schema=accept_drafted_schema,
+            device=device.value,
         ),
         out=out,
         ledger=path,
@@ -82,8 +85,10 @@ def release(
         output_format=output_format.value,
         seed=seed,
     )
-    with bars() as progress:
+    with bars(leads()) as progress:
         outcome = run_release(request, progress)
+    if outcome is None:
+        return
     if json:
         say_json(outcome.to_dict())
     else:
@@ -160,6 +165,7 @@ def fit(
     format: options.Format = None,
     accept_drafted_schema: options.AcceptDraft = False,
     seed: options.Seed = None,
+    device: options.Device = options.DeviceName.auto,
     json: options.Json = False,
 ) -> None:
     """Fit a synthesizer on every row and save it; charged to the table's ledger. No gate: see 'release'.
@@ -170,6 +176,7 @@ def fit(
 
     synthpriv fit people.csv --schema people.toml --epsilon 3 --delta 1e-6 --out people.synth
     """
+    from synthpriv.privacy.processes import leads
     from synthpriv.release.folders import new_folder, require_free
     from synthpriv.release.preparation import open_private_table
 
@@ -181,11 +188,12 @@ def fit(
         delta=options.check_delta(delta),
         random_state=seed,
         accept_drafted_schema=accept_drafted_schema,
+        device=device.value,
     )
     require_free(out)
     path = options.ledger_path(table, ledger)
     budget = options.new_budget(path, budget_epsilon, loss, delta)
-    with bars() as progress:
+    with bars(leads()) as progress:
         private = open_private_table(
             table,
             facts,
@@ -197,6 +205,8 @@ def fit(
             progress=progress,
         )
         fitted = config.fit(private, progress=progress)
+    if not leads():
+        return
     with new_folder(out) as folder:
         fitted.save(folder)
     _say_fit(fitted, private.ledger, out, json)

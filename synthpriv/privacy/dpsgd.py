@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from opacus.optimizers import DPOptimizerFastGradientClipping
+from opacus.optimizers import DistributedDPOptimizerFastGradientClipping, DPOptimizerFastGradientClipping
 from torch import Tensor, nn
 
 from synthpriv.errors import ConfigurationError, UnsupportedModel
+from synthpriv.privacy import processes
 from synthpriv.privacy.column_store import CodeMatrix
+from synthpriv.privacy.devices import moved, refuse_mixed_precision
 from synthpriv.privacy.dpsgd_plan import DPSGDPlan, Optimization
 from synthpriv.privacy.layers import squared_norms, supported_layers, weighted_sums
 from synthpriv.privacy.randomness import Randomness
@@ -41,9 +43,17 @@ class _KeyedNoiseOptimizer(DPOptimizerFastGradientClipping):  # type: ignore[mis
             for p in self.params:
                 p.grad = p.summed_grad.view_as(p)
             return
-        noise = torch.from_numpy(self.source.gaussian(sum(p.numel() for p in self.params), scale))
+        drawn = self.source.gaussian(sum(p.numel() for p in self.params), scale)
+        noise = moved(drawn, self.params[0].device)
         for p, part in zip(self.params, noise.split([p.numel() for p in self.params]), strict=True):
             p.grad = p.summed_grad.view_as(p) + part.view_as(p).to(p.dtype)
+
+
+class _TeamOptimizer(DistributedDPOptimizerFastGradientClipping, _KeyedNoiseOptimizer):  # type: ignore[misc]
+    """The same over several processes: clipped sums are added up over all, noise by the lead alone.
+
+    Opacus divides by the number of processes, so that expected_batch_size is one process's part.
+    """
 
 
 def train_private(
@@ -62,16 +72,21 @@ def train_private(
     row_loss maps a batch of codes (rows, m) to one loss per row. units: each row's unit (shape (n,); None:
     each row is one). A unit has at most `rows_per_unit` rows, and a row's gradient is clipped to
     max_grad_norm / rows_per_unit, so that a unit's whole contribution is at most max_grad_norm. Charged by
-    the caller, before.
+    the caller, before. Among several processes each brings the codes of its own units, and all leave with
+    the same weights.
     Raises UnsupportedModel and ConfigurationError for models and losses that cannot be bounded per row.
     """
-    layers = supported_layers(module)
-    optimizer = _KeyedNoiseOptimizer(
+    layers, team = supported_layers(module), processes.team()
+    device = next(module.parameters()).device
+    refuse_mixed_precision(device)
+    for p in module.parameters():
+        team.from_lead(p.detach())
+    optimizer = (_KeyedNoiseOptimizer if team.size == 1 else _TeamOptimizer)(
         torch.optim.Adam(module.parameters(), lr=optimization.learning_rate, betas=optimization.betas),
-        source,
+        source=source,
         noise_multiplier=plan.noise_multiplier,
         max_grad_norm=plan.max_grad_norm if plan.noise_multiplier > 0 else 1.0,
-        expected_batch_size=plan.expected_batch,
+        expected_batch_size=plan.expected_batch / team.size,
     )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
         optimizer.original_optimizer, max(plan.steps, 1), eta_min=optimization.learning_rate / 10
@@ -83,9 +98,8 @@ def train_private(
         optimizer.zero_grad()
         sums = [torch.zeros_like(p) for layer in layers for p in layer.parameters(recurse=False)]
         for start in range(0, len(chosen), optimization.physical_batch):
-            batch = torch.from_numpy(
-                codes[chosen[start : start + optimization.physical_batch]].astype(np.int64)
-            )
+            part = chosen[start : start + optimization.physical_batch]
+            batch = moved(codes[part].astype(np.int64), device)
             bound = plan.max_grad_norm / rows_per_unit
             for total, part in zip(sums, clipped_sums(layers, row_loss, batch, bound), strict=True):
                 total += part

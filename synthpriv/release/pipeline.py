@@ -11,6 +11,7 @@ from typing import Any
 
 from synthpriv.errors import ConfigurationError, nearest
 from synthpriv.evaluation.scorecard import Scorecard, evaluate
+from synthpriv.privacy import processes
 from synthpriv.privacy.ledger import Budget, Ledger
 from synthpriv.progress import Report
 from synthpriv.release.bundle import SUFFIXES, write_bundle
@@ -84,11 +85,12 @@ class ReleaseOutcome:
         }
 
 
-def run_release(request: ReleaseRequest, progress: Report) -> ReleaseOutcome:
+def run_release(request: ReleaseRequest, progress: Report) -> ReleaseOutcome | None:
     """Fit, sample, judge, decide, and write the bundle if approved; charged to the ledger before it runs.
 
     Raises before any row is read if the folder is in use, the target is unfit, the schema is an unconfirmed
-    draft, or the budget does not suffice. A refused release leaves no table behind.
+    draft, or the budget does not suffice. A refused release leaves no table behind. Of several processes all
+    fit, and the lead alone goes on: None in the others.
     """
     target = _check_target(request.target, request.schema)
     if request.output_format not in SUFFIXES:
@@ -108,6 +110,8 @@ def run_release(request: ReleaseRequest, progress: Report) -> ReleaseOutcome:
         progress=progress,
     )
     fitted = request.synthesizer.fit(private, progress=progress)
+    if not processes.leads():
+        return None
     count = request.sample_rows or max(1, round(fitted.claim.rows / (1 - HOLDOUT)))
     synthetic = fitted.sample(count, seed=request.seed, progress=progress)
     claim, ledger = fitted.claim, private.ledger
