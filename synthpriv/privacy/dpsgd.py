@@ -98,8 +98,7 @@ def train_private(
         optimizer.zero_grad()
         sums = [torch.zeros_like(p) for layer in layers for p in layer.parameters(recurse=False)]
         for start in range(0, len(chosen), optimization.physical_batch):
-            part = chosen[start : start + optimization.physical_batch]
-            batch = moved(codes[part].astype(np.int64), device)
+            batch = moved(codes[chosen[start : start + optimization.physical_batch]].astype(np.int64), device)
             bound = plan.max_grad_norm / rows_per_unit
             for total, part in zip(sums, clipped_sums(layers, row_loss, batch, bound), strict=True):
                 total += part

@@ -46,8 +46,8 @@ class Intake:
         """Which held rows this process counts and trains on: its share of what the LEAD drew for fitting."""
         own = self.ranks == team.rank
         drawn = team.from_lead(in_fit.copy() if team.leads else np.zeros(len(own), dtype=bool))
-        own = (drawn & own) if team.leads else drawn[own]
-        return own
+        chosen: Mask = drawn & own if team.leads else drawn[own]
+        return chosen
 
 
 def take_in(
