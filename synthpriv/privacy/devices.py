@@ -33,7 +33,7 @@ def resolve(name: str) -> torch.device:
 def moved(array: npt.NDArray[Any], device: torch.device) -> torch.Tensor:
     """The array on `device`; to a GPU from pinned memory, so that nobody waits for the copy."""
     tensor = torch.from_numpy(np.ascontiguousarray(array))
-    return tensor if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
+    return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)
 
 
 def generator_on(device: torch.device, generator: torch.Generator) -> torch.Generator:
@@ -43,9 +43,9 @@ def generator_on(device: torch.device, generator: torch.Generator) -> torch.Gene
     return torch.Generator(device).manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
 
 
-def refuse_mixed_precision(device: torch.device) -> None:
+def refuse_mixed_precision() -> None:
     """Raise ConfigurationError under autocast: the clipping is proven in single precision only."""
-    if torch.is_autocast_enabled(device.type):
+    if any(map(torch.is_autocast_enabled, ("cpu", "cuda"))):
         raise ConfigurationError(
             "private training needs single precision, found autocast switched on; leave torch.autocast out."
         )

@@ -78,7 +78,7 @@ def train_private(
     """
     layers, team = supported_layers(module), processes.team()
     device = next(module.parameters()).device
-    refuse_mixed_precision(device)
+    refuse_mixed_precision()
     for p in module.parameters():
         team.from_lead(p.detach())
     optimizer = (_KeyedNoiseOptimizer if team.size == 1 else _TeamOptimizer)(

@@ -169,7 +169,7 @@ class _Game:
         labels = None
         if self.label is not None:
             labels = drawn_codes(self.label.expand(count, -1), [len(self.label)], random)[:, 0]
-        noise = torch.randn(count, self.config.embedding_dim, generator=random, device=random.device)
+        noise = torch.randn(count, self.config.embedding_dim, generator=random, device=self.released.device)
         logits: Tensor = self.generator(noise, labels)
         return logits
 
