@@ -16,6 +16,7 @@ import math
 import os
 import secrets
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Literal, NoReturn, Protocol, cast
 
 import numpy as np
@@ -129,6 +130,44 @@ class NoiseSource:
     def __reduce__(self) -> NoReturn:
         """Refuse: a copy would repeat the stream."""
         raise TypeError("a NoiseSource cannot be pickled or copied; call system_source() where it is needed.")
+
+
+class NoiseAhead:
+    """Noise drawn by one thread while a training step computes: at most one draw is under way.
+
+    Numbers are drawn without Python's lock, so that they take a second core where there is one. A source
+    other than NoiseSource is a test's: it is asked in the caller's own thread. Leaving the context ends the
+    thread, however it is left. What was begun in a parent process is never used in a forked child.
+    """
+
+    def __init__(self, source: Randomness) -> None:
+        self._source = source
+        self._pool: ThreadPoolExecutor | None = None
+        self._begun: tuple[int, float, Future[NDArray[np.floating[Any]]]] | None = None
+        self._process = os.getpid()
+
+    def __enter__(self) -> NoiseAhead:
+        """Start."""
+        if isinstance(self._source, NoiseSource):
+            self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="synthpriv-noise")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Wait for what is under way, a fraction of a step, and drop it."""
+        if self._pool is not None and self._process == os.getpid():
+            self._pool.shutdown(cancel_futures=True)
+
+    def begin(self, size: int, scale: float) -> None:
+        """Begin to draw `size` normals of standard deviation `scale`."""
+        if self._pool is not None and self._process == os.getpid():
+            self._begun = size, scale, self._pool.submit(self._source.gaussian, size, scale)
+
+    def take(self, size: int, scale: float) -> NDArray[np.floating[Any]]:
+        """`size` normals of standard deviation `scale`: those that were begun as such, or new ones."""
+        begun, self._begun = self._begun, None
+        if begun is None or begun[:2] != (size, scale) or self._process != os.getpid():
+            return self._source.gaussian(size, scale)
+        return begun[2].result()
 
 
 def _sums_of_four_normals(generator: np.random.Generator, size: int, scale: float) -> NDArray[np.float64]:
