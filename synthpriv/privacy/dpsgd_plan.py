@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from synthpriv.errors import ConfigurationError
@@ -46,3 +47,7 @@ class Optimization:
     betas: tuple[float, float] = (0.9, 0.999)
     average: float = 0.3
     physical_batch: int = 4096
+
+    def learning_rate_at(self, share: float) -> float:
+        """The learning rate once `share` (0..1) of the steps are done: cosine decay to a tenth."""
+        return self.learning_rate * (0.1 + 0.9 * (1 + math.cos(math.pi * share)) / 2)

@@ -172,7 +172,9 @@ def test_the_code_layer_is_the_dense_layer_both_ways(
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-4)
 
 
-@pytest.mark.parametrize("layer", [nn.GroupNorm(2, 4), nn.Embedding(3, 4), nn.Conv1d(1, 1, 1)])
+@pytest.mark.parametrize(
+    "layer", [nn.Embedding(3, 4, max_norm=1.0), nn.Bilinear(4, 4, 4), nn.Conv1d(1, 1, 1)]
+)
 def test_layers_without_a_closed_form_here_are_refused_by_name(layer: nn.Module) -> None:
     with pytest.raises(UnsupportedModel, match=type(layer).__name__):
         supported_layers(nn.Sequential(nn.Linear(4, 4), layer))

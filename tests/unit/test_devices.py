@@ -77,6 +77,9 @@ def train(module: torch.nn.Module, row_loss: Any, encoder: TableEncoder, after_s
 def test_the_loop_looks_at_no_value_on_the_device(
     encoder: TableEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # the one part that knows its devices by name, and so not this one
+    plain = torch.optim.Adam
+    monkeypatch.setattr(torch.optim, "Adam", lambda *given, fused=False, **named: plain(*given, **named))
     network = VariationalAutoencoder(encoder.shares, 4, 8)
     initialise(network, torch.Generator())
     network.to(NOWHERE)
@@ -109,8 +112,18 @@ def test_a_loop_that_does_look_is_noticed(encoder: TableEncoder) -> None:
 
 def test_mixed_precision_is_refused(encoder: TableEncoder) -> None:
     network = VariationalAutoencoder(encoder.shares, 4, 8)
+
+    def row_loss(codes: torch.Tensor) -> torch.Tensor:
+        return network.row_loss(codes, torch.Generator(), 1.0)
+
+    def hidden(codes: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return row_loss(codes).float()
+
+    with pytest.raises(ConfigurationError, match="found autocast switched on"):
+        train(network, hidden, encoder)
     with (
-        torch.autocast("cpu", dtype=torch.bfloat16),
+        torch.autocast("cuda", dtype=torch.float16) if torch.cuda.is_available() else torch.autocast("cpu"),
         pytest.raises(ConfigurationError, match="found autocast switched on"),
     ):
-        train(network, lambda codes: network.row_loss(codes, torch.Generator(), 1.0), encoder)
+        train(network, row_loss, encoder)
