@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from synthpriv import errors
@@ -160,7 +161,9 @@ def _join() -> None:
             f"several processes must be started by torchrun, found WORLD_SIZE without {', '.join(missing)}; "
             "start them with torchrun, or unset WORLD_SIZE."
         )
-    init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    # who waits may wait for long, while the lead reads; a process that dies is noticed at once all the same
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    init_process_group(backend, timeout=timedelta(days=1))
     atexit.register(destroy_process_group)
 
 

@@ -109,6 +109,13 @@ def of_a_table(folder: Path, rank: int) -> dict[str, Any]:
     release = free.ledger.open_release("exact", epsilon=float("inf"))
     partitions = {name: first_partition(column) for name, column in VISITS.modelled.items()}
     counted = free.histograms(release, "exact", partitions, dict.fromkeys(partitions, 0.0))
+    tiny = PrivateTable(visits()[:1], VISITS, Ledger.in_memory(Budget(epsilon=float("inf"), delta=0.0)))
+    lone = tiny.histograms(
+        tiny.ledger.open_release("lone", epsilon=float("inf")),
+        "lone",
+        partitions,
+        dict.fromkeys(partitions, 0.0),
+    )
     foreign = visits() if rank == 0 else visits().assign(age=lambda t: (t["age"] + 1) % 90)
     lacking = visits() if rank == 0 else visits().drop(columns="age")
     fitted = VAESynthesizer(epsilon=3.0, delta=1e-5, epochs=2, batch_size=64, device="cpu").fit(table)
@@ -116,6 +123,7 @@ def of_a_table(folder: Path, rank: int) -> dict[str, Any]:
     own = table._PrivateTable__own.sum() if rank else 0  # type: ignore[attr-defined]
     return {
         "counted": {name: counts.tolist() for name, counts in counted.items()},
+        "lone": [int(counts.sum()) for counts in lone.values()],
         "rows": free.count(release, float("inf")),
         "own": int(own),
         "weights": [p.flatten().tolist() for p in fitted.model.tensors().values()],

@@ -15,6 +15,9 @@ import pytest
 from scipy import stats
 
 import synthpriv as sp
+from synthpriv.cli import main
+from synthpriv.errors import ConfigurationError
+from synthpriv.privacy.processes import team
 from synthpriv.schema import Schema
 from tests.conftest import ROOT
 from tests.statistical.team_of_two import CELLS, NOISE, SAMPLED, exact_sums, sampled_sums, visits
@@ -107,6 +110,7 @@ def test_counts_are_those_of_the_whole_table_and_units_are_whole(seen: Seen) -> 
     for told in seen[0]:
         assert told["rows"] == of_unit.sum()
         assert all(sum(counts) == of_unit.sum() for counts in told["counted"].values())
+        assert told["lone"] == [1, 1]  # one process has no row of it
     assert seen[0][0]["counted"] == seen[0][1]["counted"]
     assert 0.25 * of_unit.sum() < seen[0][1]["own"] < 0.5 * of_unit.sum()
 
@@ -153,7 +157,24 @@ def test_the_command_line_fits_with_two_processes(
     sp.verify_bundle(tmp_path / "shared")
     ledger = sp.Ledger.open(tmp_path / "people.ledger.sqlite")
     assert len({charge.label for charge in ledger.charges}) == len(ledger.charges)
-    again = torchrun(tmp_path, *arguments, *budget, "--out", "again")
-    assert again.returncode != 0
-    assert again.stderr.count("BudgetExceeded: ") == 1
-    assert not (tmp_path / "again").exists()
+
+
+@pytest.mark.parametrize(("rank", "said"), [("0", 1), ("1", 0)])
+def test_the_lead_alone_says_what_stopped_all(
+    rank: str, said: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setattr(sys, "argv", ["synthpriv", "fit", "people.csv", "--epsilon", "1", "--out", "x"])
+    with pytest.raises(SystemExit) as exit:
+        main()
+    assert exit.value.code == 1
+    assert capsys.readouterr().err.count("a schema must be given") == said
+
+
+def test_processes_that_torchrun_did_not_start_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ConfigurationError, match="WORLD_SIZE without RANK, MASTER_ADDR, MASTER_PORT"):
+        team()
