@@ -120,12 +120,13 @@ def of_a_table(folder: Path, rank: int) -> dict[str, Any]:
     lacking = visits() if rank == 0 else visits().drop(columns="age")
     fitted = VAESynthesizer(epsilon=3.0, delta=1e-5, epochs=2, batch_size=64, device="cpu").fit(table)
     fitted.save(folder / "visits.synth")
-    own = table._PrivateTable__own.sum() if rank else 0  # type: ignore[attr-defined]
+    own = free._PrivateTable__own  # type: ignore[attr-defined]
+    [(_, columns)] = free._PrivateTable__store.chunks(["person"])  # type: ignore[attr-defined]
     return {
         "counted": {name: counts.tolist() for name, counts in counted.items()},
         "lone": [int(counts.sum()) for counts in lone.values()],
         "rows": free.count(release, float("inf")),
-        "own": int(own),
+        "own": columns["person"][own].tolist(),
         "weights": [p.flatten().tolist() for p in fitted.model.tensors().values()],
         "claim": repr(fitted.claim),
         "too much": refused(lambda: VAESynthesizer(epsilon=7.0, delta=1e-5).fit(table)),

@@ -112,7 +112,11 @@ def test_counts_are_those_of_the_whole_table_and_units_are_whole(seen: Seen) -> 
         assert all(sum(counts) == of_unit.sum() for counts in told["counted"].values())
         assert told["lone"] == [1, 1]  # one process has no row of it
     assert seen[0][0]["counted"] == seen[0][1]["counted"]
-    assert 0.25 * of_unit.sum() < seen[0][1]["own"] < 0.5 * of_unit.sum()
+    first, second = (told["own"] for told in seen[0])
+    assert len(first) + len(second) == of_unit.sum()
+    assert not set(first) & set(second)
+    assert len(set(first)) + len(set(second)) == len(of_unit)
+    assert 0.3 < len(first) / of_unit.sum() < 0.7
 
 
 def test_the_ledger_holds_each_charge_once(folder: Path) -> None:
