@@ -178,11 +178,14 @@ def relaxed_one_hot(
 
 
 def drawn_codes(logits: Tensor, sizes: Sequence[int], generator: torch.Generator) -> Tensor:
-    """Codes drawn from every column's softmax (shape (rows, columns)): the race of exponentials."""
-    race = torch.empty_like(logits).exponential_(generator=generator)
-    # log of probability over exponential: its largest entry is a draw (Gumbel)
-    noisy = logits - race.log_()
-    return torch.stack([part.argmax(1) for part in noisy.split(list(sizes), dim=1)], dim=1)
+    """Codes drawn from every column's softmax (shape (rows, columns)), by one uniform number for each."""
+    # in (0, 1]: a cell of no probability is never drawn
+    uniform = 1.0 - torch.rand((len(logits), len(sizes), 1), generator=generator, device=logits.device)
+    drawn = []
+    for column, part in enumerate(logits.split(list(sizes), dim=1)):
+        steps = part.softmax(1).cumsum(1)
+        drawn.append(torch.searchsorted(steps, uniform[:, column] * steps[:, -1:]))
+    return torch.cat(drawn, dim=1)
 
 
 class Discriminator(nn.Module):

@@ -28,7 +28,7 @@ Loss = Callable[[Tensor], Tensor]
 NORMS: dict[str, Callable[[int], list[nn.Module]]] = {
     "none": lambda width: [],
     "layer": lambda width: [nn.LayerNorm(width)],
-    "group": lambda width: [nn.GroupNorm(2 if width % 2 == 0 else 1, width)],
+    "group": lambda width: [nn.GroupNorm(2 if width % 2 == 0 and width > 2 else 1, width)],
 }
 
 
