@@ -29,6 +29,14 @@ class SynthesizerName(StrEnum):
     independent = "independent"
 
 
+class DeviceName(StrEnum):
+    """Where a model is trained."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
 class OutputFormat(StrEnum):
     """How a bundle's table is written."""
 
@@ -101,6 +109,10 @@ Seed = Annotated[
         min=0,
         help="Repeats first weights and samples; never reaches the noise, so two fits still differ.",
     ),
+]
+Device = Annotated[
+    DeviceName,
+    typer.Option("--device", metavar="NAME", help="Where it is trained: auto (a GPU if any), cpu or cuda."),
 ]
 AcceptDraft = Annotated[
     bool,
@@ -279,10 +291,16 @@ def ledger_path(table: Path, given: Path | None) -> Path:
 def new_budget(
     path: Path, budget_epsilon: float | None, epsilon: float, delta: float | None
 ) -> Budget | None:
-    """The budget to open a ledger with: None where there is one, whose budget stays what it is."""
+    """The budget to open a ledger with: None where there is one, whose budget stays what it is.
+
+    None too in a process that does not lead, and so opens no ledger.
+    """
     from synthpriv.privacy.ledger import Budget, Ledger
+    from synthpriv.privacy.processes import leads
     from synthpriv.release.preparation import is_new_ledger
 
+    if not leads():
+        return None
     if not is_new_ledger(path):
         if budget_epsilon is not None and budget_epsilon != (found := Ledger.open(path).budget.epsilon):
             raise ConfigurationError(

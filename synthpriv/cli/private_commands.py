@@ -46,6 +46,7 @@ def release(
     accept_drafted_schema: options.AcceptDraft = False,
     seed: options.Seed = None,
     memory_limit: options.MemoryLimit = options.MEMORY_LIMIT,
+    device: options.Device = options.DeviceName.auto,
     json: options.Json = False,
 ) -> None:
     """Fit, sample, judge and decide; write a bundle that can be shared, or refuse and say why.
@@ -58,6 +59,7 @@ def release(
 
     synthpriv release people.csv --schema people.toml --epsilon 3 --delta 1e-6 --out shared
     """
+    from synthpriv.privacy.processes import leads
     from synthpriv.release.pipeline import ReleaseRequest, run_release
 
     loss = options.read_epsilon(epsilon)
@@ -71,6 +73,7 @@ def release(
             delta=options.check_delta(delta),
             random_state=seed,
             accept_drafted_schema=accept_drafted_schema,
+            device=device.value,
         ),
         out=out,
         ledger=path,
@@ -84,8 +87,10 @@ def release(
         seed=seed,
         memory_limit=options.read_memory_limit(memory_limit),
     )
-    with bars() as progress:
+    with bars(leads()) as progress:
         outcome = run_release(request, progress)
+    if outcome is None:
+        return
     if json:
         say_json(outcome.to_dict())
     else:
@@ -163,6 +168,7 @@ def fit(
     accept_drafted_schema: options.AcceptDraft = False,
     seed: options.Seed = None,
     memory_limit: options.MemoryLimit = options.MEMORY_LIMIT,
+    device: options.Device = options.DeviceName.auto,
     json: options.Json = False,
 ) -> None:
     """Fit a synthesizer on every row and save it; charged to the table's ledger. No gate: see 'release'.
@@ -173,6 +179,7 @@ def fit(
 
     synthpriv fit people.csv --schema people.toml --epsilon 3 --delta 1e-6 --out people.synth
     """
+    from synthpriv.privacy.processes import leads
     from synthpriv.release.folders import new_folder, require_free
     from synthpriv.release.preparation import open_private_table
 
@@ -184,12 +191,13 @@ def fit(
         delta=options.check_delta(delta),
         random_state=seed,
         accept_drafted_schema=accept_drafted_schema,
+        device=device.value,
     )
     require_free(out)
     limit = options.read_memory_limit(memory_limit)
     path = options.ledger_path(table, ledger)
     budget = options.new_budget(path, budget_epsilon, loss, delta)
-    with bars() as progress:
+    with bars(leads()) as progress:
         private = open_private_table(
             table,
             facts,
@@ -202,6 +210,8 @@ def fit(
             progress=progress,
         )
         fitted = config.fit(private, progress=progress)
+    if not leads():
+        return
     with new_folder(out) as folder:
         fitted.save(folder)
     _say_fit(fitted, private.ledger, out, json)

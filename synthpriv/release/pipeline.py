@@ -11,6 +11,7 @@ from typing import Any
 
 from synthpriv.errors import ConfigurationError, nearest
 from synthpriv.evaluation.scorecard import Scorecard, evaluate
+from synthpriv.privacy import processes
 from synthpriv.privacy.column_store import MEMORY_LIMIT
 from synthpriv.privacy.ledger import Budget, Ledger
 from synthpriv.privacy.private_table import PrivateTable
@@ -89,11 +90,12 @@ class ReleaseOutcome:
         }
 
 
-def run_release(request: ReleaseRequest, progress: Report) -> ReleaseOutcome:
+def run_release(request: ReleaseRequest, progress: Report) -> ReleaseOutcome | None:
     """Fit, sample, judge, decide, and write the bundle if approved; charged to the ledger before it runs.
 
     Raises before any row is read if the folder is in use, the target is unfit, the schema is an unconfirmed
-    draft, or the budget does not suffice. A refused release leaves no table behind.
+    draft, or the budget does not suffice. A refused release leaves no table behind. Of several processes all
+    fit, and the lead alone goes on: None in the others.
     """
     target = _check_target(request.target, request.schema)
     if request.output_format not in SUFFIXES:
@@ -115,6 +117,8 @@ def run_release(request: ReleaseRequest, progress: Report) -> ReleaseOutcome:
         progress=progress,
     )
     fitted = request.synthesizer.fit(private, progress=progress)
+    if not processes.leads():
+        return None
     with scratch_folder(out) as scratch:
         candidate = scratch / f"synthetic.{request.output_format}"
         return _judge(request, private, fitted, candidate, target, progress)

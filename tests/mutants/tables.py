@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from synthpriv.errors import TableError
-from synthpriv.privacy import accounting, ledger, private_table
+from synthpriv.privacy import accounting, intake, ledger
 from synthpriv.privacy.events import Counts
 from synthpriv.privacy.private_table import PrivateTable
 from synthpriv.schema import Categorical, Integer
@@ -123,7 +123,7 @@ def every_row_of_a_unit_kept() -> None:
         units = np.unique(hashes, return_inverse=True)[1].astype(np.int64)
         return units, np.ones(rows, dtype=bool)
 
-    rebind(private_table, "_bound_units", lambda bounded: every)
+    rebind(intake, "bound_units", lambda bounded: every)
 
 
 def fit_with(change: Any) -> None:
