@@ -72,7 +72,7 @@ def share_of_steps(batch: int, steps: int = 6) -> tuple[float, float]:
     """The share of the noise in a run of DP-SGD steps, and the seconds of one step."""
     rng = np.random.default_rng(0)
     codes = np.column_stack([rng.integers(0, size, 4 * batch) for size in SIZES]).astype(np.int16)
-    network, inside, source = small_network(), loss_generator(), Watched()
+    network, inside, source = small_network(), loss_generator(torch.device("cpu")), Watched()
     plan = DPSGDPlan(
         noise_multiplier=1.0, max_grad_norm=1.0, sample_rate=0.25, steps=steps, expected_batch=batch
     )
