@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from synthpriv.schema import Schema as Schema
     from synthpriv.synthesizers.ctgan import CTGANSynthesizer as CTGANSynthesizer
     from synthpriv.synthesizers.independent import IndependentSynthesizer as IndependentSynthesizer
+    from synthpriv.synthesizers.mixture import MixtureSynthesizer as MixtureSynthesizer
     from synthpriv.synthesizers.storage import load as load
     from synthpriv.synthesizers.vae import VAESynthesizer as VAESynthesizer
     from synthpriv.tables import read_table as read_table
@@ -53,6 +54,7 @@ _HOMES = {
     ),
     "synthpriv.synthesizers.ctgan": ("CTGANSynthesizer",),
     "synthpriv.synthesizers.independent": ("IndependentSynthesizer",),
+    "synthpriv.synthesizers.mixture": ("MixtureSynthesizer",),
     "synthpriv.synthesizers.storage": ("load",),
     "synthpriv.synthesizers.vae": ("VAESynthesizer",),
     "synthpriv.tables": ("read_table", "write_table"),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 class SynthesizerName(StrEnum):
     """Which model is fitted."""
 
+    mixture = "mixture"
     vae = "vae"
     ctgan = "ctgan"
     independent = "independent"
@@ -69,7 +70,7 @@ Kind = Annotated[
     typer.Option(
         "--synthesizer",
         metavar="NAME",
-        help="The model: vae (the best start), ctgan, or independent (keeps no relations between columns).",
+        help="The model: mixture (the best start), vae, ctgan, or independent (no relations between columns).",
     ),
 ]
 Target = Annotated[

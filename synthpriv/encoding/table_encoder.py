@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from synthpriv.encoding.codec import ColumnCodec, build_codec, check_codec
+from synthpriv.encoding.codec import MAX_CELLS, ColumnCodec, build_codec, check_codec
 from synthpriv.encoding.partition import (
     LeafHistogram,
     Partition,
@@ -119,11 +119,17 @@ def round_noise_scales(schema: Schema, mu: float) -> list[dict[str, float]]:
     return [scale for scale in scales if scale]
 
 
-def learn_encoder(schema: Schema, rows: int, noise: list[dict[str, float]], measure: Measure) -> TableEncoder:
+def learn_encoder(
+    schema: Schema,
+    rows: int,
+    noise: list[dict[str, float]],
+    measure: Measure,
+    max_cells: int = MAX_CELLS,
+) -> TableEncoder:
     """Build the encoder in rounds: count with noise, split what is heavy, count again (post-processing).
 
     rows: the public number of rows. measure: counts partitions with noise and charges for it; it is given
-    the round, the partitions and the noise scales.
+    the round, the partitions and the noise scales. max_cells: of each column of numbers or moments.
     """
     partitions = {name: first_partition(column) for name, column in schema.modelled.items()}
     counts = measure(0, partitions, noise[0])
@@ -139,5 +145,7 @@ def learn_encoder(schema: Schema, rows: int, noise: list[dict[str, float]], meas
         counts = measure(level, finer, {name: scales[name] for name in finer})
         for name, partition in finer.items():
             histograms[name] = refine(histograms[name], heavy[name], partition, counts[name], scales[name])
-    codecs = {name: build_codec(column, histograms[name]) for name, column in schema.modelled.items()}
+    codecs = {
+        name: build_codec(column, histograms[name], max_cells) for name, column in schema.modelled.items()
+    }
     return TableEncoder(schema=schema, codecs=codecs)

@@ -1,6 +1,7 @@
 """PrivateTable: THE DOOR. The only file that reaches private rows; every method but `disclose` is charged.
 
-What can be learnt about the rows is the whole list of methods: `count`, `histograms`, `train`, `disclose`.
+What can be learnt about the rows is the whole list of methods: `count`, `histograms`, `marginals`, `train`,
+`disclose`.
 There is no length, no indexing, and no row in the repr. Rows come in chunks and are kept as positions in the
 declared domain (`column_store`), so that a table may be larger than memory; of an identifier only a 64-bit
 hash is kept. Progress is told in shares of a stage, which are no property of the rows, never in row counts.
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from synthpriv.encoding.partition import Partition
-from synthpriv.encoding.table_encoder import TableEncoder
+from synthpriv.encoding.table_encoder import Codes, TableEncoder
 from synthpriv.errors import ConfigurationError, TableError, UnconfirmedSchema
 from synthpriv.evaluation.disclosed import Disclosed
 from synthpriv.privacy import mechanisms, randomness
@@ -172,6 +173,38 @@ class PrivateTable:
             for name, counts in exact.items()
         }
 
+    def marginals(
+        self,
+        release: Release,
+        label: str,
+        encoder: TableEncoder,
+        groups: Sequence[tuple[int, ...]],
+        noise_scale: float,
+        progress: Report | None = None,
+    ) -> list[Ints]:
+        """Joint counts of groups of encoded columns, all with discrete Gaussian noise (scale 0: no noise).
+
+        groups: positions of columns; a result has the shape of its group's cells. A row falls into one cell
+        of each marginal, so one unit changes at most max_rows_per_unit counts of each by one in total:
+        Counts(noise_scale, coordinates=len(groups), max_rows). Charged before counting.
+        """
+        release.charge(label, histogram_events([noise_scale] * len(groups), self.schema.max_rows_per_unit))
+        report = shares("counting marginals", progress)
+        shapes = [tuple(encoder.sizes[at] for at in group) for group in groups]
+        exact = [np.zeros(math.prod(shape), dtype=np.int64) for shape in shapes]
+        for codes, done in self.__encoded(encoder):
+            for counts, group, shape in zip(exact, groups, shapes, strict=True):
+                cells = np.ravel_multi_index(tuple(codes[:, at] for at in group), shape)
+                counts += np.bincount(cells, minlength=len(counts))
+            report(done)
+        if noise_scale > 0:
+            tell = shares("adding noise to marginals", progress)
+            noisy = mechanisms.noisy_counts(
+                np.concatenate(exact), noise_scale, lambda done, total: tell(done / total)
+            )
+            exact = np.split(noisy, np.cumsum([len(counts) for counts in exact])[:-1])
+        return [counts.reshape(shape) for counts, shape in zip(exact, shapes, strict=True)]
+
     def train(
         self,
         release: Release,
@@ -207,10 +240,9 @@ class PrivateTable:
         codes = CodeMatrix(
             int(self.__in_fit.sum()), len(encoder.sizes), max(encoder.sizes, default=0), self.__memory_limit
         )
-        for chosen, columns in self.__store.chunks(encoder.codecs):
-            inside = self.__in_fit[chosen]
-            codes.append(encoder.encode({name: column[inside] for name, column in columns.items()}))
-            report(chosen.stop / self.__store.rows)
+        for part, done in self.__encoded(encoder):
+            codes.append(part)
+            report(done)
         train_private(
             module,
             row_loss,
@@ -222,6 +254,13 @@ class PrivateTable:
             randomness.system_source(),
             after_step,
         )
+
+    def __encoded(self, encoder: TableEncoder) -> Iterator[tuple[Codes, float]]:
+        """The codes of the rows to fit on, chunk by chunk, and the share of the table that is done."""
+        for chosen, columns in self.__store.chunks(encoder.codecs):
+            inside = self.__in_fit[chosen]
+            codes = encoder.encode({name: column[inside] for name, column in columns.items()})
+            yield codes, chosen.stop / self.__store.rows
 
     def disclose(self, reason: str, *, epsilon: float | None = None, delta: float | None = None) -> Disclosed:
         """Hand the real rows to the judge, for internal use; recorded in the ledger with its reason.

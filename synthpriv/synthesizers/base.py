@@ -23,6 +23,7 @@ from synthpriv.progress import SAMPLING, Report, bars, silent
 from synthpriv.schema import Schema
 from synthpriv.schema.values import Positions
 from synthpriv.synthesizers import configuration, saving
+from synthpriv.synthesizers.anchor import Anchor
 from synthpriv.synthesizers.conditions import accepted_rows, allowed_cells, impose
 from synthpriv.synthesizers.planning import FitPlan, TrainingSettings, count_epsilon, make_plan
 
@@ -108,7 +109,16 @@ class Synthesizer(ABC):
             generator.seed()
         else:
             generator.manual_seed(self.random_state)
-        model = self._train(private, release, encoder, plan, generator, report)
+        fitting = Fitting(
+            private=private,
+            release=release,
+            encoder=encoder,
+            anchor=self._measure_marginals(private, release, encoder, plan, report),
+            plan=plan,
+            generator=generator,
+            report=report,
+        )
+        model = self._train(fitting)
         claim = Claim(
             epsilon=self.epsilon,
             delta=delta,
@@ -132,6 +142,7 @@ class Synthesizer(ABC):
             delta=chosen or 0.0,
             rows=rows,
             rows_are_public=rows_are_public,
+            marginal_share=self._marginal_share(),
             training=self._training_settings(schema),
         )
 
@@ -185,41 +196,63 @@ class Synthesizer(ABC):
             )
 
         return learn_encoder(
-            private.schema, plan.rows, [dict(scales) for scales in plan.encoding_scales], measure
+            private.schema, plan.rows, [dict(scales) for scales in plan.encoding_scales], measure, plan.cells
         )
 
-    @abstractmethod
+    def _measure_marginals(
+        self, private: PrivateTable, release: Release, encoder: TableEncoder, plan: FitPlan, report: Report
+    ) -> Anchor | None:
+        if plan.workload is None:
+            return None
+        marginals = private.marginals(
+            release, "marginals", encoder, plan.workload.groups, plan.marginal_scale, report
+        )
+        return Anchor(plan.workload, marginals, encoder.shares, plan.rows, plan.marginal_scale)
+
+    def _marginal_share(self) -> float:
+        """The share of mu^2, of what encoding leaves, that measures marginals."""
+        return 0.0
+
     def _training_settings(self, schema: Schema) -> TrainingSettings | None:
-        """What the private training needs, or None if histograms are all."""
+        """What the private training needs, or None if counts are all."""
+        return None
 
     @abstractmethod
     def empty_model(self, encoder: TableEncoder) -> SampleModel:
         """A model of the right shape for saved weights to fill."""
 
     @abstractmethod
-    def _train(
-        self,
-        private: PrivateTable,
-        release: Release,
-        encoder: TableEncoder,
-        plan: FitPlan,
-        generator: torch.Generator,
-        report: Report,
-    ) -> SampleModel:
-        """Train behind the door and return what samples."""
+    def _train(self, fitting: Fitting) -> SampleModel:
+        """Train, on real rows behind the door only, and return what samples."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitting:
+    """What one fit has at hand once its table is counted.
+
+    anchor: the released marginals as a loss, where any were measured. generator: for everything public.
+    """
+
+    private: PrivateTable
+    release: Release
+    encoder: TableEncoder
+    anchor: Anchor | None
+    plan: FitPlan
+    generator: torch.Generator
+    report: Report
 
 
 class SampleModel(ABC):
     """The generator side of a fitted synthesizer: draws codes, holds no row."""
 
     @abstractmethod
-    def draw(self, count: int, generator: torch.Generator, labels: npt.NDArray[np.int64] | None) -> Codes:
-        """`count` rows of codes (shape (count, columns)); labels: codes of the label column."""
+    def draw(self, count: int, generator: torch.Generator, given: Mapping[int, int]) -> Codes:
+        """`count` rows of codes (shape (count, columns)) that have the `given` codes, by column."""
 
     @property
-    def label_column(self) -> int | None:
-        """The column whose value `draw` can be given, if any."""
-        return None
+    def conditioned(self) -> frozenset[int]:
+        """The columns whose code `draw` can be given."""
+        return frozenset()
 
     @property
     def network(self) -> torch.nn.Module | None:
@@ -307,12 +340,10 @@ class FittedSynthesizer:
         """`count` rows of codes in parts, the first of them empty."""
         yield np.zeros((0, len(self.encoder.codecs)), dtype=np.int16)
         made = tried = 0
+        given = {at: cell for at, cell in (allowed or {}).items() if at in self.model.conditioned}
         while made < count:
             size = min(SAMPLING_CHUNK, count - made) if allowed is None else SAMPLING_CHUNK
-            labels = None
-            if allowed and self.model.label_column in allowed:
-                labels = np.full(size, allowed[self.model.label_column], dtype=np.int64)
-            drawn = self.model.draw(size, generator, labels)
+            drawn = self.model.draw(size, generator, given)
             tried += size
             if allowed is not None:
                 drawn = accepted_rows(drawn, allowed, made, tried)[: count - made]

@@ -8,11 +8,11 @@ no packing, no batch statistic, no penalty that mixes rows, and labels are drawn
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -20,11 +20,8 @@ from torch.nn import functional
 from synthpriv.encoding.codec import MAX_CELLS
 from synthpriv.encoding.table_encoder import Codes, TableEncoder
 from synthpriv.privacy.dpsgd_plan import Optimization
-from synthpriv.privacy.ledger import Release
-from synthpriv.privacy.private_table import PrivateTable
-from synthpriv.progress import Report
-from synthpriv.schema import Boolean, Categorical, Schema
-from synthpriv.synthesizers.base import SampleModel, Synthesizer
+from synthpriv.schema import Schema
+from synthpriv.synthesizers.base import Fitting, SampleModel, Synthesizer
 from synthpriv.synthesizers.configuration import check_training, configuration, layer_widths, require
 from synthpriv.synthesizers.networks import (
     Discriminator,
@@ -34,7 +31,8 @@ from synthpriv.synthesizers.networks import (
     loss_generator,
     relaxed_one_hot,
 )
-from synthpriv.synthesizers.planning import FitPlan, TrainingSettings
+from synthpriv.synthesizers.planning import TrainingSettings
+from synthpriv.synthesizers.workload import label_column
 
 CALIBRATION_POOL = 8192
 
@@ -90,26 +88,19 @@ class CTGANSynthesizer(Synthesizer):
         label = label_column(encoder.schema)
         return CTGANModel(Generator(encoder.shares, label, self.embedding_dim, self.generator_dim), encoder)
 
-    def _train(
-        self,
-        private: PrivateTable,
-        release: Release,
-        encoder: TableEncoder,
-        plan: FitPlan,
-        generator: torch.Generator,
-        report: Report,
-    ) -> SampleModel:
+    def _train(self, fitting: Fitting) -> SampleModel:
+        plan, encoder, report = fitting.plan, fitting.encoder, fitting.report
         assert plan.training is not None
         steps = plan.training.steps
-        game = _Game(self, encoder, label_column(encoder.schema), generator, steps)
+        game = _Game(self, encoder, label_column(encoder.schema), fitting.generator, steps)
 
         def after_step(step: int) -> None:
             if (step + 1) % self.discriminator_steps == 0:
                 game.generator_step()
             report("training", step + 1, steps)
 
-        private.train(
-            release,
+        fitting.private.train(
+            fitting.release,
             "training",
             encoder,
             game.discriminator,
@@ -120,15 +111,6 @@ class CTGANSynthesizer(Synthesizer):
             report,
         )
         return CTGANModel(game.averaged_generator(), encoder)
-
-
-def label_column(schema: Schema) -> int | None:
-    """The first target that has categories: the label that the generator is given."""
-    names = list(schema.modelled)
-    for target in schema.targets:
-        if isinstance(schema.columns[target], Categorical | Boolean):
-            return names.index(target)
-    return None
 
 
 class _Game:
@@ -210,18 +192,21 @@ class CTGANModel(SampleModel):
         self.label_shares = None if label is None else torch.from_numpy(encoder.shares[label])
 
     @property
-    def label_column(self) -> int | None:
-        """The column whose value the generator is given."""
-        return self.generator.label_column
+    def conditioned(self) -> frozenset[int]:
+        """The label, which the generator is given."""
+        label = self.generator.label_column
+        return frozenset() if label is None else frozenset({label})
 
     @torch.no_grad()
-    def draw(self, count: int, generator: torch.Generator, labels: npt.NDArray[np.int64] | None) -> Codes:
+    def draw(self, count: int, generator: torch.Generator, given: Mapping[int, int]) -> Codes:
         """Noise and labels through the generator, then each column from its softmax."""
-        given = None if labels is None else torch.from_numpy(labels)
-        if given is None and self.label_shares is not None:
-            given = torch.multinomial(self.label_shares, count, replacement=True, generator=generator)
+        labels, column = None, self.generator.label_column
+        if column is not None and column in given:
+            labels = torch.full((count,), given[column])
+        elif self.label_shares is not None:
+            labels = torch.multinomial(self.label_shares, count, replacement=True, generator=generator)
         noise = torch.randn(count, self.generator.embedding, generator=generator)
-        codes = self.generator.heads.sample(self.generator(noise, given), generator)
+        codes = self.generator.heads.sample(self.generator(noise, labels), generator)
         return codes.numpy().astype(np.int16)
 
     @property

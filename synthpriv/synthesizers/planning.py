@@ -3,7 +3,8 @@
 Shares. The row count, unless declared public, takes 2% of epsilon as a Laplace count, whose epsilon is added
 plainly to the rest, so that everything after may depend on it. The rest is one joint privacy loss of events
 whose parameters are fixed before they run: the encoder's histograms take ENCODING_SHARE of mu^2 (mu: of the
-Gaussian mechanism with the same epsilon and delta), and the noise of DP-SGD is calibrated on what is left.
+Gaussian mechanism with the same epsilon and delta), marginals the synthesizer's share of what is left, and
+the noise of DP-SGD is calibrated on the rest.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from synthpriv.encoding.codec import MAX_CELLS
 from synthpriv.encoding.table_encoder import round_noise_scales
 from synthpriv.errors import InfeasiblePlan
 from synthpriv.privacy.dpsgd_plan import DPSGDPlan
 from synthpriv.privacy.events import Event, histogram_events
 from synthpriv.schema import Schema
+from synthpriv.synthesizers.workload import Workload, cells_per_column, workload_of
 
 COUNT_SHARE = 0.02
 ENCODING_SHARE = 0.2
@@ -42,7 +45,9 @@ class FitPlan:
     """The public constants of one fit.
 
     count_epsilon: what the row count costs (0 if declared). encoding_scales: per round, the noise scale of
-    each column's histogram. training: None for a synthesizer that needs histograms only.
+    each column's histogram. cells: the most that a column of numbers is cut into. workload: the marginals
+    that are measured, each count with noise of marginal_scale (None: none are). training: None for a
+    synthesizer that needs counts only.
     """
 
     epsilon: float
@@ -50,6 +55,9 @@ class FitPlan:
     rows: int
     count_epsilon: float
     encoding_scales: tuple[Mapping[str, float], ...]
+    cells: int
+    workload: Workload | None
+    marginal_scale: float
     training: DPSGDPlan | None
     memory_bytes: int
 
@@ -65,6 +73,12 @@ class FitPlan:
             "histogram_noise_scale": {"smallest": min(scales), "largest": max(scales)},
             "memory_mib": round(self.memory_bytes / 2**20),
         }
+        if self.workload is not None:
+            plain |= {
+                "marginals": len(self.workload.groups),
+                "marginal_noise_scale": self.marginal_scale,
+                "most_cells_per_column": self.cells,
+            }
         if self.training is not None:
             plain |= {
                 "noise_multiplier": self.training.noise_multiplier,
@@ -88,6 +102,7 @@ def make_plan(
     delta: float,
     rows: int,
     rows_are_public: bool,
+    marginal_share: float,
     training: TrainingSettings | None,
 ) -> FitPlan:
     """Split (epsilon, delta) over the stages of a fit on `rows` rows (public: declared, or already counted).
@@ -97,22 +112,24 @@ def make_plan(
     from synthpriv.privacy.accounting import calibrate_noise_multiplier, gaussian_mu
 
     spent = 0.0 if rows_are_public else count_epsilon(epsilon)
+    joint = epsilon - spent
     constants = None if training is None else _training_constants(training, rows)
-    memory = _memory(schema, rows, training, constants)
-    if math.isinf(epsilon):
-        scales = [dict.fromkeys(level, 0.0) for level in round_noise_scales(schema, 1.0)]
-        plan = None if constants is None else DPSGDPlan(noise_multiplier=0.0, **constants)
-    else:
-        joint = epsilon - spent
-        share = 1.0 if training is None else ENCODING_SHARE
-        mu = gaussian_mu(joint, delta)
-        # a hair of room: discrete noise and grids of the accountant make the joint loss a little larger
-        scales = round_noise_scales(schema, mu * math.sqrt(share) * 0.995)
-        scales = [{k: v * schema.max_rows_per_unit for k, v in level.items()} for level in scales]
+    workload = workload_of(schema) if marginal_share > 0 else None
+    if workload is not None and not workload.groups:
+        workload = None
+    share = 1.0 if workload is None and training is None else ENCODING_SHARE
+    # a hair of room: discrete noise and grids of the accountant make the joint loss a little larger
+    mu = math.inf if math.isinf(epsilon) else 0.995 * gaussian_mu(joint, delta)
+    scales = _encoding_scales(schema, mu * math.sqrt(share))
+    marginal_scale = 0.0
+    if workload is not None and math.isfinite(mu):
+        left = marginal_share * (1 - share)
+        marginal_scale = schema.max_rows_per_unit * math.sqrt(len(workload.groups) / left) / mu
+    plan = None if constants is None else DPSGDPlan(noise_multiplier=0.0, **constants)
+    if math.isfinite(epsilon):
         _require_signal(schema, epsilon, delta, rows, scales[0])
-        plan = None
         if constants is not None:
-            before = encoding_events(schema, scales)
+            before = encoding_events(schema, scales) + marginal_events(schema, workload, marginal_scale)
             sigma = calibrate_noise_multiplier(
                 before, constants["sample_rate"], constants["steps"], joint, delta
             )
@@ -123,15 +140,32 @@ def make_plan(
         rows=rows,
         count_epsilon=spent,
         encoding_scales=tuple(scales),
+        cells=MAX_CELLS if workload is None else cells_per_column(schema, workload, rows, marginal_scale),
+        workload=workload,
+        marginal_scale=marginal_scale,
         training=plan,
-        memory_bytes=memory,
+        memory_bytes=_memory(schema, rows, training, constants),
     )
+
+
+def _encoding_scales(schema: Schema, mu: float) -> list[dict[str, float]]:
+    """Per round, the noise scale of each column's histogram; 0 where mu is infinite."""
+    if math.isinf(mu):
+        return [dict.fromkeys(level, 0.0) for level in round_noise_scales(schema, 1.0)]
+    scales = round_noise_scales(schema, mu)
+    return [{name: scale * schema.max_rows_per_unit for name, scale in level.items()} for level in scales]
 
 
 def encoding_events(schema: Schema, scales: list[dict[str, float]]) -> list[Event]:
     """The histograms of every round as events: all that may run, needed or not."""
     every = (scale for level in scales for scale in level.values())
     return histogram_events(every, schema.max_rows_per_unit)
+
+
+def marginal_events(schema: Schema, workload: Workload | None, noise_scale: float) -> list[Event]:
+    """The marginals of a workload as events."""
+    groups = () if workload is None else workload.groups
+    return histogram_events((noise_scale for _ in groups), schema.max_rows_per_unit)
 
 
 def _training_constants(training: TrainingSettings, rows: int) -> dict[str, Any]:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from synthpriv.encoding.codec import MAX_CELLS
 from synthpriv.encoding.table_encoder import Codes, TableEncoder
 from synthpriv.privacy.dpsgd_plan import Optimization
-from synthpriv.privacy.ledger import Release
-from synthpriv.privacy.private_table import PrivateTable
-from synthpriv.progress import Report
 from synthpriv.schema import Schema
-from synthpriv.synthesizers.base import SampleModel, Synthesizer
+from synthpriv.synthesizers.base import Fitting, SampleModel, Synthesizer
 from synthpriv.synthesizers.configuration import check_training, configuration, require
 from synthpriv.synthesizers.networks import Decoder, VariationalAutoencoder, initialise, loss_generator
-from synthpriv.synthesizers.planning import FitPlan, TrainingSettings
+from synthpriv.synthesizers.planning import TrainingSettings
 
 CALIBRATION_POOL = 8192
 
@@ -66,22 +63,15 @@ class VAESynthesizer(Synthesizer):
         """A decoder without trained weights."""
         return VAEModel(Decoder(encoder.shares, self.embedding_dim, self.hidden_dim))
 
-    def _train(
-        self,
-        private: PrivateTable,
-        release: Release,
-        encoder: TableEncoder,
-        plan: FitPlan,
-        generator: torch.Generator,
-        report: Report,
-    ) -> SampleModel:
+    def _train(self, fitting: Fitting) -> SampleModel:
+        plan, encoder, generator, report = fitting.plan, fitting.encoder, fitting.generator, fitting.report
         assert plan.training is not None
         steps = plan.training.steps
         network = VariationalAutoencoder(encoder.shares, self.embedding_dim, self.hidden_dim)
         initialise(network, generator)
         inside = loss_generator()
-        private.train(
-            release,
+        fitting.private.train(
+            fitting.release,
             "training",
             encoder,
             network,
@@ -105,7 +95,7 @@ class VAEModel(SampleModel):
         self.decoder = decoder
 
     @torch.no_grad()
-    def draw(self, count: int, generator: torch.Generator, labels: npt.NDArray[np.int64] | None) -> Codes:
+    def draw(self, count: int, generator: torch.Generator, given: Mapping[int, int]) -> Codes:
         """Decode normal latents, then draw each column from its softmax."""
         latents = torch.randn(count, self.decoder.latent, generator=generator)
         codes = self.decoder.heads.sample(self.decoder(latents), generator)
