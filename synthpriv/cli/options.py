@@ -70,7 +70,7 @@ Kind = Annotated[
     typer.Option(
         "--synthesizer",
         metavar="NAME",
-        help="The model: mixture (the best start), vae, ctgan, or independent (no relations between columns).",
+        help="The model: mixture (the best start), vae, ctgan, or independent (relates no columns).",
     ),
 ]
 Target = Annotated[

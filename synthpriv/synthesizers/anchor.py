@@ -69,7 +69,8 @@ class Anchor:
 
     def misfit(self, probabilities: Tensor) -> Tensor:
         """The squared distance of rows of probabilities to the counts, over what the truth would have."""
-        misfit: Tensor = _SquaredError.apply(probabilities, self._label(), self._target, self._measured)
+        arguments = (probabilities, self._label(), self._target, self._measured)
+        misfit: Tensor = _SquaredError.apply(*arguments)  # type: ignore[no-untyped-call]
         return misfit * (self._precision / self._expected)
 
     def _label(self) -> slice | None:
