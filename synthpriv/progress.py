@@ -56,10 +56,10 @@ class Bars:
 
 
 @contextmanager
-def bars() -> Iterator[Bars]:
-    """Progress bars on stderr if it is a terminal, else nothing."""
+def bars(shown: bool = True) -> Iterator[Bars]:
+    """Progress bars on stderr if it is a terminal, else nothing; nothing either unless `shown`."""
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if not (shown and console.is_terminal):
         yield Bars(None)
         return
     columns = (
@@ -71,7 +71,6 @@ def bars() -> Iterator[Bars]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console) as progress:
-        shown = Bars(progress)
-        yield shown
+        yield Bars(progress)
         for task in progress.tasks:
             progress.update(task.id, completed=task.total)

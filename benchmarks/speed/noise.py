@@ -1,9 +1,6 @@
 """What privacy noise costs: per normal, as a share of a DP-SGD step, and for a histogram of a million cells.
 
-    python -m benchmarks.speed.noise
-
-Contenders take turns, so that a busy machine slows them alike; figures are medians with quartiles, times are
-processor times of one thread, and the share of a step is taken within each run.
+Times are processor times; the share of a step is taken within each run, of both threads together.
 """
 
 from __future__ import annotations
@@ -17,7 +14,7 @@ import numpy as np
 import torch
 from randomgen import AESCounter, ChaCha
 
-from benchmarks.environment import store
+from benchmarks.speed.timing import summary, timed
 from synthpriv.privacy.dpsgd import train_private
 from synthpriv.privacy.dpsgd_plan import DPSGDPlan, Optimization
 from synthpriv.privacy.mechanisms import noisy_counts
@@ -39,23 +36,10 @@ class Watched(NoiseSource):
         self.seconds = 0.0
 
     def gaussian(self, *arguments: Any, **options: Any) -> Any:
-        started = time.process_time()
+        started = time.thread_time()
         drawn = super().gaussian(*arguments, **options)
-        self.seconds += time.process_time() - started
+        self.seconds += time.thread_time() - started
         return drawn
-
-
-def summary(values: list[float]) -> dict[str, float]:
-    """Median, quartiles and how many."""
-    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
-    return {"median": float(middle), "low": float(low), "high": float(high), "repeats": len(values)}
-
-
-def timed(work: Callable[[], Any]) -> float:
-    """The processor time that `work` takes."""
-    started = time.process_time()
-    work()
-    return time.process_time() - started
 
 
 def cost_of_a_normal(repeats: int = 60) -> dict[str, Any]:
@@ -138,12 +122,6 @@ def cost_of_a_histogram(cells: int = 10**6, repeats: int = 3) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Measure, store, print."""
-    torch.set_num_threads(1)
-    results = {**cost_of_a_normal(), **cost_in_a_step(), **cost_of_a_histogram()}
-    print(store("noise", results).read_text())
-
-
-if __name__ == "__main__":
-    main()
+def measure(repeats: int = 15) -> dict[str, Any]:
+    """Every figure of this file."""
+    return {**cost_of_a_normal(4 * repeats), **cost_in_a_step(repeats), **cost_of_a_histogram()}

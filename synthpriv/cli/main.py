@@ -69,8 +69,16 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
-        complain(_sentence(error))
+        if not _said_by_the_lead(error):
+            complain(_sentence(error))
         sys.exit(ERROR)
+
+
+def _said_by_the_lead(error: Exception) -> bool:
+    """Among several processes all raise what stops one; the lead alone says it."""
+    from synthpriv.privacy.processes import leads
+
+    return isinstance(error, SynthprivError) and not leads()
 
 
 def _sentence(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from synthpriv.errors import ConfigurationError
+
+MEMORY_LIMIT = "256MiB"
 
 if TYPE_CHECKING:
     from synthpriv.privacy.ledger import Budget
@@ -25,6 +28,14 @@ class SynthesizerName(StrEnum):
     vae = "vae"
     ctgan = "ctgan"
     independent = "independent"
+
+
+class DeviceName(StrEnum):
+    """Where a model is trained."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
 
 
 class OutputFormat(StrEnum):
@@ -100,6 +111,10 @@ Seed = Annotated[
         help="Repeats first weights and samples; never reaches the noise, so two fits still differ.",
     ),
 ]
+Device = Annotated[
+    DeviceName,
+    typer.Option("--device", metavar="NAME", help="Where it is trained: auto (a GPU if any), cpu or cuda."),
+]
 AcceptDraft = Annotated[
     bool,
     typer.Option(
@@ -129,6 +144,15 @@ BudgetEpsilon = Annotated[
 Format = Annotated[
     str | None,
     typer.Option("--format", metavar="NAME", help="csv, parquet or arrow, if the file's name does not tell."),
+]
+MemoryLimit = Annotated[
+    str,
+    typer.Option(
+        "--memory-limit",
+        metavar="SIZE",
+        help="Memory for real rows, such as 256MiB or 2GiB; what is larger goes to a scratch file without a "
+        "name in TMPDIR. Code and models need about 1 GiB beside it.",
+    ),
 ]
 PolicyFile = Annotated[
     Path | None,
@@ -189,6 +213,22 @@ def read_epsilon(text: str) -> float:
             f"--epsilon must be a number above 0 or 'inf', found {text!r}; 1 is strong, 10 says little."
         )
     return value
+
+
+def read_memory_limit(text: str) -> int:
+    """Bytes from a size such as 256MiB; raises ConfigurationError.
+
+    >>> read_memory_limit("256MiB"), read_memory_limit("1.5 GB"), read_memory_limit("4096")
+    (268435456, 1500000000, 4096)
+    """
+    match = re.fullmatch(r"\s*(\d{1,12}(?:\.\d{1,6})?)\s*([KMGT]?)(i?)B?\s*", text, re.IGNORECASE)
+    if match is None or (match[3] and not match[2]):
+        raise ConfigurationError(
+            f"--memory-limit must be a number of bytes, KiB, MiB or GiB, found {text!r}; write for example "
+            "256MiB or 2GiB."
+        )
+    base = 1024 if match[3] else 1000
+    return int(float(match[1]) * base ** " KMGT".index(match[2].upper() or " "))
 
 
 def check_delta(delta: float | None) -> float | None:
@@ -252,10 +292,16 @@ def ledger_path(table: Path, given: Path | None) -> Path:
 def new_budget(
     path: Path, budget_epsilon: float | None, epsilon: float, delta: float | None
 ) -> Budget | None:
-    """The budget to open a ledger with: None where there is one, whose budget stays what it is."""
+    """The budget to open a ledger with: None where there is one, whose budget stays what it is.
+
+    None too in a process that does not lead, and so opens no ledger.
+    """
     from synthpriv.privacy.ledger import Budget, Ledger
+    from synthpriv.privacy.processes import leads
     from synthpriv.release.preparation import is_new_ledger
 
+    if not leads():
+        return None
     if not is_new_ledger(path):
         if budget_epsilon is not None and budget_epsilon != (found := Ledger.open(path).budget.epsilon):
             raise ConfigurationError(

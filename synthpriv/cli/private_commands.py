@@ -45,6 +45,8 @@ def release(
     output_format: options.OutputKind = options.OutputFormat.csv,
     accept_drafted_schema: options.AcceptDraft = False,
     seed: options.Seed = None,
+    memory_limit: options.MemoryLimit = options.MEMORY_LIMIT,
+    device: options.Device = options.DeviceName.auto,
     json: options.Json = False,
 ) -> None:
     """Fit, sample, judge and decide; write a bundle that can be shared, or refuse and say why.
@@ -57,6 +59,7 @@ def release(
 
     synthpriv release people.csv --schema people.toml --epsilon 3 --delta 1e-6 --out shared
     """
+    from synthpriv.privacy.processes import leads
     from synthpriv.release.pipeline import ReleaseRequest, run_release
 
     loss = options.read_epsilon(epsilon)
@@ -70,6 +73,7 @@ def release(
             delta=options.check_delta(delta),
             random_state=seed,
             accept_drafted_schema=accept_drafted_schema,
+            device=device.value,
         ),
         out=out,
         ledger=path,
@@ -81,9 +85,12 @@ def release(
         input_format=format,
         output_format=output_format.value,
         seed=seed,
+        memory_limit=options.read_memory_limit(memory_limit),
     )
-    with bars() as progress:
+    with bars(leads()) as progress:
         outcome = run_release(request, progress)
+    if outcome is None:
+        return
     if json:
         say_json(outcome.to_dict())
     else:
@@ -160,6 +167,8 @@ def fit(
     format: options.Format = None,
     accept_drafted_schema: options.AcceptDraft = False,
     seed: options.Seed = None,
+    memory_limit: options.MemoryLimit = options.MEMORY_LIMIT,
+    device: options.Device = options.DeviceName.auto,
     json: options.Json = False,
 ) -> None:
     """Fit a synthesizer on every row and save it; charged to the table's ledger. No gate: see 'release'.
@@ -170,6 +179,7 @@ def fit(
 
     synthpriv fit people.csv --schema people.toml --epsilon 3 --delta 1e-6 --out people.synth
     """
+    from synthpriv.privacy.processes import leads
     from synthpriv.release.folders import new_folder, require_free
     from synthpriv.release.preparation import open_private_table
 
@@ -181,11 +191,13 @@ def fit(
         delta=options.check_delta(delta),
         random_state=seed,
         accept_drafted_schema=accept_drafted_schema,
+        device=device.value,
     )
     require_free(out)
+    limit = options.read_memory_limit(memory_limit)
     path = options.ledger_path(table, ledger)
     budget = options.new_budget(path, budget_epsilon, loss, delta)
-    with bars() as progress:
+    with bars(leads()) as progress:
         private = open_private_table(
             table,
             facts,
@@ -194,9 +206,12 @@ def fit(
             budget=budget,
             rows=rows,
             format=format,
+            memory_limit=limit,
             progress=progress,
         )
         fitted = config.fit(private, progress=progress)
+    if not leads():
+        return
     with new_folder(out) as folder:
         fitted.save(folder)
     _say_fit(fitted, private.ledger, out, json)
@@ -279,6 +294,7 @@ def evaluate(
     holdout: options.HoldoutFile = None,
     policy: options.PolicyFile = None,
     page: options.PageFile = None,
+    memory_limit: options.MemoryLimit = options.MEMORY_LIMIT,
     json: options.Json = False,
 ) -> None:
     """Judge a synthetic table against the real one (internal: nothing printed here may be published).
@@ -304,6 +320,7 @@ def evaluate(
             delta=options.check_delta(delta) or 0.0,
             policy=options.read_policy(policy),
             progress=progress,
+            memory_limit=options.read_memory_limit(memory_limit),
         )
     if page is not None:
         write_page(page, judged, title=synthetic.name)

@@ -23,7 +23,8 @@ from synthpriv.encoding.partition import (
 )
 from synthpriv.errors import BundleError
 from synthpriv.schema import Identifier, Schema
-from synthpriv.schema.values import Positions, identifiers, place, restore
+from synthpriv.schema.identifiers import IdentifierMaker
+from synthpriv.schema.values import Positions, place, restore
 
 Codes = npt.NDArray[np.int16]
 Measure = Callable[[int, Mapping[str, Partition], Mapping[str, float]], Mapping[str, npt.NDArray[np.int64]]]
@@ -59,19 +60,20 @@ class TableEncoder:
         return self.encode(positions_of(frame, self.schema))
 
     def decode(
-        self, codes: Codes, rng: np.random.Generator, taken: dict[str, set[str]] | None = None
+        self, codes: Codes, rng: np.random.Generator, makers: dict[str, IdentifierMaker] | None = None
     ) -> pd.DataFrame:
         """A table with the schema's columns, order and dtypes: one row per row of codes.
 
-        taken: the unique identifiers that earlier chunks of the same table hold, by column; added to.
+        makers: what made the identifiers of earlier chunks of the same table, by column; added to.
         """
-        taken = {} if taken is None else taken
+        makers = {} if makers is None else makers
         series = {}
         modelled = list(self.codecs)
         for name, column in self.schema.columns.items():
             if isinstance(column, Identifier):
-                seed = int(rng.integers(2**63))
-                series[name] = identifiers(len(codes), column, name, seed, taken.setdefault(name, set()))
+                if name not in makers:
+                    makers[name] = IdentifierMaker(column, name, int(rng.integers(2**63)))
+                series[name] = makers[name].make(len(codes))
             else:
                 positions = self.codecs[name].decode(codes[:, modelled.index(name)].astype(np.int64), rng)
                 series[name] = restore(positions, column, name)

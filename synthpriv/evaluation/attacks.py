@@ -132,14 +132,17 @@ def density_ratio(to_synthetic: Floats, to_reference: Floats) -> Floats:
 
 
 def copies(tables: Tables) -> Estimate:
-    """The share of synthetic rows that equal a training row in every delivered column."""
+    """The share of synthetic rows (of the sample) that equal any training row in every delivered column."""
     delivered = np.flatnonzero(tables.synthetic.delivered)
-    made, trained, held = (
-        _fingerprints(cells, delivered) for cells in (tables.synthetic, tables.train, tables.holdout)
-    )
-    hits = int(np.isin(made, trained).sum())
-    by_chance = int(np.isin(made, held).sum()) / len(made)
-    scaled = min(by_chance * len(trained) / max(len(held), 1), 1.0)
+    made = _fingerprints(tables.synthetic, delivered)
+    found = {}
+    for name in ("train", "holdout"):
+        found[name] = np.zeros(len(made), dtype=bool)
+        for cells in tables.all_rows(name).chunks():
+            found[name] |= np.isin(made, _fingerprints(cells, delivered))
+    hits = int(found["train"].sum())
+    by_chance = int(found["holdout"].sum()) / len(made)
+    scaled = min(by_chance * tables.all_rows("train").rows / max(tables.all_rows("holdout").rows, 1), 1.0)
     low, high = clopper_pearson(hits, len(made))
     return Estimate(
         value=hits / len(made),

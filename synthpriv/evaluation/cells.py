@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -82,21 +83,29 @@ class Cells:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
+class EveryRow:
+    """A table of any length: how many rows it has, and what reads them all, again each time it is called."""
+
+    rows: int
+    chunks: Callable[[], Iterator[Cells]]
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Tables:
-    """What a judge looks at: the synthetic table, the rows it was made from, and rows that it never saw."""
+    """What a judge looks at: the synthetic table, the rows it was made from, and rows that it never saw.
+
+    Each is a random sample of a table that is too long to be held; `every`, by the field's name, then reads
+    all of it. A table without an entry there is whole.
+    """
 
     synthetic: Cells
     train: Cells
     holdout: Cells
+    every: Mapping[str, EveryRow] = field(default_factory=dict)
 
-    def sample(self, most: int, seed: int) -> Tables:
-        """At most `most` rows of each table."""
-        rng = np.random.default_rng(seed)
-        return Tables(
-            synthetic=self.synthetic.sample(most, rng),
-            train=self.train.sample(most, rng),
-            holdout=self.holdout.sample(most, rng),
-        )
+    def all_rows(self, name: str) -> EveryRow:
+        """Every row of "synthetic", "train" or "holdout"."""
+        return self.every.get(name) or whole(getattr(self, name))
 
     def contenders(self, seed: int) -> dict[str, Cells]:
         """The synthetic table beside its controls: real rows and independent columns."""
@@ -104,16 +113,20 @@ class Tables:
         return {"synthetic": self.synthetic, "real rows": self.train, "independent columns": independent}
 
 
+def whole(cells: Cells) -> EveryRow:
+    """A table that is held, as one chunk."""
+    return EveryRow(rows=len(cells), chunks=lambda: iter([cells]))
+
+
 def is_numeric(column: AnyColumn) -> bool:
     """Whether positions of the column are a scale (integer, float, datetime) and not a list."""
     return not isinstance(column, Categorical | Boolean)
 
 
-def read_cells(table: pd.DataFrame, schema: Schema) -> tuple[Cells, tuple[str, ...]]:
-    """The table's cells and, as sentences, what about the table does not fit the schema.
+def read_cells(table: pd.DataFrame, schema: Schema) -> Cells:
+    """The table's cells; a column that it lacks counts as missing in every row.
 
-    A column that the table lacks counts as missing in every row. Raises EvaluationError when the table has
-    none of the schema's modelled columns.
+    Raises EvaluationError when the table has none of the schema's modelled columns.
     """
     modelled = schema.modelled
     lacking = [name for name in modelled if name not in table.columns]
@@ -122,7 +135,6 @@ def read_cells(table: pd.DataFrame, schema: Schema) -> tuple[Cells, tuple[str, .
             f"a table under evaluation must have columns of the schema ({', '.join(modelled)}), found none "
             f"of them; rename its columns or read the right file."
         )
-    notes = _notes_on_names(table, schema, lacking)
     positions = np.full((len(table), len(modelled)), MISSING, dtype=np.int64, order="F")
     outside = np.zeros(positions.shape, dtype=np.bool_, order="F")
     for at, (name, column) in enumerate(modelled.items()):
@@ -132,38 +144,29 @@ def read_cells(table: pd.DataFrame, schema: Schema) -> tuple[Cells, tuple[str, .
         series = series.iloc[:, 0] if isinstance(series, pd.DataFrame) else series
         placed = _place_anything(series, column)
         positions[:, at], outside[:, at] = placed.positions, placed.outside
-        if placed.outside.any():
-            notes.append(
-                f"Column {name!r} holds values that the schema does not declare "
-                f"({placed.outside.mean():.1%} of rows); they are counted in a bin of their own."
-            )
-        elif not column.nullable and (placed.positions == MISSING).any():
-            share = (placed.positions == MISSING).mean()
-            notes.append(f"Column {name!r} is not nullable but is missing in {share:.1%} of rows.")
-    cells = Cells(
+    return Cells(
         names=tuple(modelled),
         columns=tuple(modelled.values()),
         positions=positions,
         outside=outside,
         delivered=tuple(name not in lacking for name in modelled),
     )
-    return cells, tuple(notes)
 
 
-def _notes_on_names(table: pd.DataFrame, schema: Schema, lacking: list[str]) -> list[str]:
-    notes = []
-    if lacking:
-        notes.append(f"The table lacks {', '.join(map(repr, lacking))}, counted as missing in every row.")
-    extra = [repr(name) for name in table.columns if name not in schema.columns]
-    if extra:
-        notes.append(
-            f"The table has columns that the schema does not declare ({', '.join(extra)}); nothing here "
-            f"judges them, so drop them before a release."
-        )
-    twice = sorted({repr(name) for name in table.columns[table.columns.duplicated()]})
-    if twice:
-        notes.append(f"The table has {', '.join(twice)} more than once; the first is judged.")
-    return notes
+def cells_at(positions: Mapping[str, npt.NDArray[np.int64]], schema: Schema) -> Cells:
+    """The cells of rows that lie inside the declared domain, from each modelled column's positions."""
+    modelled = schema.modelled
+    rows = len(positions[next(iter(modelled))])
+    stacked = np.empty((rows, len(modelled)), dtype=np.int64, order="F")
+    for at, name in enumerate(modelled):
+        stacked[:, at] = positions[name]
+    return Cells(
+        names=tuple(modelled),
+        columns=tuple(modelled.values()),
+        positions=stacked,
+        outside=np.zeros(stacked.shape, dtype=np.bool_, order="F"),
+        delivered=(True,) * len(modelled),
+    )
 
 
 def _place_anything(series: pd.Series, column: AnyColumn) -> Placed:

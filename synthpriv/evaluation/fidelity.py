@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +12,10 @@ import numpy.typing as npt
 from scipy.special import rel_entr
 
 from synthpriv.evaluation.associations import association_matrix, mean_difference
-from synthpriv.evaluation.cells import Array, Cells, Tables, is_numeric
+from synthpriv.evaluation.cells import Array, Cells, EveryRow, Tables, is_numeric, whole
 from synthpriv.evaluation.comparisons import ColumnComparison, PairComparison
 from synthpriv.evaluation.estimate import Estimate
+from synthpriv.evaluation.marginals import Coded, Group, Marginals, passes, total_variations
 from synthpriv.schema import AnyColumn
 from synthpriv.schema.values import MISSING, restore
 
@@ -41,15 +42,6 @@ class Bins:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Marginals:
-    """Total variation of many marginals: the mean with its standard error, and each marginal's own."""
-
-    mean: float
-    error: float
-    each: tuple[float, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Fidelity:
     """What `judge_fidelity` found."""
 
@@ -60,29 +52,46 @@ class Fidelity:
     association_synthetic: Floats
 
 
-def judge_fidelity(tables: Tables, seed: int) -> Fidelity:
-    """Compare the synthetic table with the holdout; train and independent columns give the controls."""
+def judge_fidelity(
+    tables: Tables, seed: int, progress: Callable[[float], None] = lambda done: None
+) -> Fidelity:
+    """Compare the synthetic table with the holdout; train and independent columns give the controls.
+
+    Marginals are counted over every row. Bins, distances between values and associations come from the
+    samples.
+    """
     holdout, contenders = tables.holdout, tables.contenders(seed)
     bins = holdout_bins(holdout)
     sizes = [len(one.labels) for one in bins]
-    real = bin_codes(holdout, bins)
-    coded = {name: bin_codes(table, bins) for name, table in contenders.items()}
-    ones = [(at,) for at in range(len(bins))]
     pairs = list(itertools.combinations(range(len(bins)), 2))
-    estimates = {}
-    measured = {}
-    for name, groups, words in (
-        ("fidelity.tvd1", ones, "single columns"),
-        ("fidelity.tvd2", pairs, "pairs of columns"),
-    ):
-        found = {other: total_variations(codes, real, sizes, groups) for other, codes in coded.items()}
-        measured[name] = found["synthetic"]
-        estimates[name] = _distance_estimate(found, words)
-    estimates["fidelity.association"], matrices = _association(contenders, holdout, seed)
-    ranked = sorted(zip(measured["fidelity.tvd2"].each, pairs, strict=True), reverse=True)[:WORST_PAIRS]
+    families: dict[str, Sequence[Group]] = {
+        "fidelity.tvd1": [(at,) for at in range(len(bins))],
+        "fidelity.tvd2": pairs,
+    }
+    every = {"synthetic": tables.all_rows("synthetic"), "real rows": tables.all_rows("train")}
+    coded = {name: _coded(cells, every.get(name, whole(cells)), bins) for name, cells in contenders.items()}
+    real = tables.all_rows("holdout")
+    found = total_variations(
+        coded,
+        _coded(holdout, real, bins),
+        sizes,
+        families,
+        _shares(
+            [*every.values(), whole(contenders["independent columns"]), real],
+            passes(sizes, families),
+            progress,
+        ),
+    )
+    association, matrices = _association(contenders, holdout, seed)
+    own = {figure: contender["synthetic"] for figure, contender in found.items()}
+    ranked = sorted(zip(own["fidelity.tvd2"].each, pairs, strict=True), reverse=True)[:WORST_PAIRS]
     return Fidelity(
-        estimates=estimates,
-        columns=compare_columns(holdout, tables.synthetic, bins),
+        estimates={
+            "fidelity.tvd1": _distance_estimate(found["fidelity.tvd1"], "single columns"),
+            "fidelity.tvd2": _distance_estimate(found["fidelity.tvd2"], "pairs of columns"),
+            "fidelity.association": association,
+        },
+        columns=compare_columns(holdout, tables.synthetic, bins, own["fidelity.tvd1"].shares),
         worst_pairs=tuple(
             PairComparison(first=holdout.names[a], second=holdout.names[b], total_variation=value)
             for value, (a, b) in ranked
@@ -90,6 +99,26 @@ def judge_fidelity(tables: Tables, seed: int) -> Fidelity:
         association_real=matrices[0],
         association_synthetic=matrices[1],
     )
+
+
+def _coded(sample: Cells, every: EveryRow, bins: Sequence[Bins]) -> Coded:
+    return Coded(
+        sample=bin_codes(sample, bins), chunks=lambda: (bin_codes(cells, bins) for cells in every.chunks())
+    )
+
+
+def _shares(
+    tables: Sequence[EveryRow], passes: int, progress: Callable[[float], None]
+) -> Callable[[int], None]:
+    """What tells `progress` the share done from the rows of each chunk that is counted."""
+    total, done = max(passes * sum(table.rows for table in tables), 1), 0
+
+    def tell(rows: int) -> None:
+        nonlocal done
+        done += rows
+        progress(done / total)
+
+    return tell
 
 
 def holdout_bins(holdout: Cells) -> tuple[Bins, ...]:
@@ -129,54 +158,14 @@ def bin_codes(cells: Cells, bins: Sequence[Bins]) -> npt.NDArray[np.int64]:
     return codes
 
 
-def total_variations(
-    first: Array, second: Array, sizes: Sequence[int], groups: Sequence[tuple[int, ...]]
-) -> Marginals:
-    """The total variation between two tables of codes on each group of columns, and its mean.
-
-    first, second: (rows, columns) of codes, column j in 0..sizes[j]-1. The standard error is the delta
-    method's over rows: the mean is linear in the rows once the sign of every difference is fixed, so that a
-    row's influence is half the mean sign of the bins it falls in.
-    """
-    influence_first, influence_second = np.zeros(len(first)), np.zeros(len(second))
-    each = []
-    for group in groups:
-        codes, other, size = _joint(first, second, sizes, group)
-        difference = np.bincount(codes, minlength=size) / len(codes)
-        difference = difference - np.bincount(other, minlength=size) / len(other)
-        each.append(float(np.abs(difference).sum() / 2))
-        sign = np.sign(difference)
-        influence_first += sign[codes]
-        influence_second += sign[other]
-    if not groups:
-        return Marginals(mean=0.0, error=0.0, each=())
-    scale = 2 * len(groups)
-    variance = np.var(influence_first / scale) / len(first) + np.var(influence_second / scale) / len(second)
-    return Marginals(mean=float(np.mean(each)), error=math.sqrt(float(variance)), each=tuple(each))
-
-
-def _joint(
-    first: Array, second: Array, sizes: Sequence[int], group: tuple[int, ...]
-) -> tuple[Array, Array, int]:
-    """One code per combination of the group's codes; only those that occur where there would be too many."""
-    size = math.prod(sizes[at] for at in group)
-    codes, other = first[:, group[0]], second[:, group[0]]
-    for at in group[1:]:
-        codes, other = codes * sizes[at] + first[:, at], other * sizes[at] + second[:, at]
-    if size <= max(4 * (len(first) + len(second)), 10_000):
-        return codes, other, size
-    occurring, both = np.unique(np.concatenate([codes, other]), return_inverse=True)
-    return both[: len(codes)], both[len(codes) :], len(occurring)
-
-
-def compare_columns(holdout: Cells, synthetic: Cells, bins: Sequence[Bins]) -> tuple[ColumnComparison, ...]:
-    """Every distance of every single column."""
-    codes = [bin_codes(holdout, bins), bin_codes(synthetic, bins)]
-    missing = [holdout.missing(), synthetic.missing()]
+def compare_columns(
+    holdout: Cells, synthetic: Cells, bins: Sequence[Bins], shares: Sequence[tuple[Floats, Floats]]
+) -> tuple[ColumnComparison, ...]:
+    """Every distance of every single column; shares: of each column's bins, synthetic and real."""
     compared = []
     for at, (name, column) in enumerate(zip(holdout.names, holdout.columns, strict=True)):
         size = len(bins[at].labels)
-        real, made = (np.bincount(table[:, at], minlength=size) / len(table) for table in codes)
+        made, real = shares[at]
         shown = (np.arange(size) < size - 2) | (real + made > 0)
         numbers = [cells.positions[:, at] for cells in (holdout, synthetic)]
         numbers = [values[values != MISSING] for values in numbers]
@@ -189,8 +178,8 @@ def compare_columns(holdout: Cells, synthetic: Cells, bins: Sequence[Bins]) -> t
                 jensen_shannon=jensen_shannon(real, made),
                 kolmogorov_smirnov=kolmogorov_smirnov(*numbers) if comparable else None,
                 wasserstein=wasserstein(*numbers) / max(column.size - 1, 1) if comparable else None,
-                missing_real=float(missing[0][:, at].mean()),
-                missing_synthetic=float(missing[1][:, at].mean()),
+                missing_real=float(real[-1]),
+                missing_synthetic=float(made[-1]),
                 labels=tuple(label for label, show in zip(bins[at].labels, shown, strict=True) if show),
                 real=tuple(real[shown].tolist()),
                 synthetic=tuple(made[shown].tolist()),
@@ -223,7 +212,7 @@ def _gaps(first: Array, second: Array) -> tuple[Array, Floats]:
     return values, np.asarray(below[0] - below[1])
 
 
-def _distance_estimate(found: dict[str, Marginals], words: str) -> Estimate:
+def _distance_estimate(found: Mapping[str, Marginals], words: str) -> Estimate:
     own = found["synthetic"]
     return Estimate(
         value=own.mean,

@@ -9,21 +9,20 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from synthpriv.errors import EvaluationError
 from synthpriv.evaluation.attacks import judge_attacks
-from synthpriv.evaluation.cells import FEWEST_ROWS, Tables, read_cells
+from synthpriv.evaluation.cells import FEWEST_ROWS, Tables
 from synthpriv.evaluation.comparisons import ColumnComparison, PairComparison, RocCurve
 from synthpriv.evaluation.disclosed import Disclosed
 from synthpriv.evaluation.estimate import Estimate
 from synthpriv.evaluation.fidelity import judge_fidelity
+from synthpriv.evaluation.sampling import Frames, read_tables
 from synthpriv.evaluation.utility import check_target, judge_utility
 from synthpriv.schema import Schema
 
 __all__ = ["ColumnComparison", "Estimate", "PairComparison", "RocCurve", "Scorecard", "evaluate"]
 
-MOST_ROWS = 200_000
 Matrix = tuple[tuple[float, ...], ...]
 
 
@@ -90,7 +89,7 @@ class Scorecard:
 
 
 def evaluate(
-    synthetic: pd.DataFrame,
+    synthetic: Frames,
     real: Disclosed,
     *,
     target: str | None = None,
@@ -99,60 +98,50 @@ def evaluate(
 ) -> Scorecard:
     """Judge a synthetic table against real rows: fidelity, utility and attacks, each with its controls.
 
-    target: the column that utility predicts (default: the schema's first target). seed: of subsamples,
-    models and resamples; the same seed gives the same scorecard. progress: called with a stage and the
-    fraction done. What a table does not allow is left out with a note. Raises EvaluationError when the
-    synthetic table has no row or none of the schema's columns, or when `target` was named and is not
-    categorical or boolean.
+    synthetic: a table, or what reads it in chunks, anew with each call, where it is larger than memory.
+    Marginals count every row; what cannot be counted reads a random sample, and a note says so. target: the
+    column that utility predicts (default: the schema's first target). seed: of samples, models and
+    resamples; the same seed gives the same scorecard. progress: called with a stage and the fraction done.
+    What a table does not allow is left out with a note. Raises EvaluationError when the synthetic table has
+    no row or none of the schema's columns, or when `target` was named and is not categorical or boolean.
     """
     report = progress or (lambda stage, fraction: None)
     if target is not None:
         check_target(real.schema, target)
     report("reading", 0.0)
-    _check_rows(synthetic, real)
-    synthetic_cells, notes = read_cells(synthetic, real.schema)
-    train, holdout = (read_cells(table, real.schema)[0] for table in (real.train, real.holdout))
-    every_row = Tables(synthetic=synthetic_cells, train=train, holdout=holdout)
-    tables = every_row.sample(MOST_ROWS, seed)
+    tables, notes = read_tables(synthetic, real, seed)
+    rows = {name: tables.all_rows(name).rows for name in ("synthetic", "train", "holdout")}
     target, reason = _usable_target(real.schema, target)
-    notes += reason + _notes_on_size(len(synthetic), len(holdout))
+    notes += reason + _notes_on_size(tables, rows)
     estimates: dict[str, Estimate] = {}
     fidelity = None
-    if len(holdout) >= FEWEST_ROWS:
+    if rows["holdout"] >= FEWEST_ROWS:
         report("fidelity", 0.05)
-        fidelity = judge_fidelity(tables, seed)
+        fidelity = judge_fidelity(tables, seed, lambda done: report("fidelity", 0.05 + 0.25 * done))
         estimates |= fidelity.estimates
         if target is not None:
             found, more = judge_utility(
-                tables, target, seed, lambda done: report("utility", 0.1 + 0.6 * done)
+                tables, target, seed, lambda done: report("utility", 0.3 + 0.5 * done)
             )
             estimates |= found
             notes += more
-    report("attacks", 0.7)
-    found, rocs, more = judge_attacks(every_row, real.epsilon, real.delta, seed)
+    report("attacks", 0.8)
+    found, rocs, more = judge_attacks(tables, real.epsilon, real.delta, seed)
     report("done", 1.0)
     return Scorecard(
         target=target,
-        rows={"synthetic": len(synthetic), "train": len(train), "holdout": len(holdout)},
+        rows=rows,
         epsilon=real.epsilon,
         delta=real.delta,
         estimates=estimates | found,
         columns=fidelity.columns if fidelity else (),
         worst_pairs=fidelity.worst_pairs if fidelity else (),
-        association_names=holdout.names if fidelity else (),
+        association_names=tables.holdout.names if fidelity else (),
         association_real=_matrix(fidelity.association_real) if fidelity else (),
         association_synthetic=_matrix(fidelity.association_synthetic) if fidelity else (),
         rocs=rocs,
         notes=notes + more,
     )
-
-
-def _check_rows(synthetic: pd.DataFrame, real: Disclosed) -> None:
-    for words, table in (("a synthetic table", synthetic), ("the real training table", real.train)):
-        if not len(table):
-            raise EvaluationError(
-                f"{words} must have at least one row, found none; sample or read more rows."
-            )
 
 
 def _usable_target(schema: Schema, target: str | None) -> tuple[str | None, tuple[str, ...]]:
@@ -167,15 +156,19 @@ def _usable_target(schema: Schema, target: str | None) -> tuple[str | None, tupl
     return target, ()
 
 
-def _notes_on_size(synthetic: int, holdout: int) -> tuple[str, ...]:
+def _notes_on_size(tables: Tables, rows: Mapping[str, int]) -> tuple[str, ...]:
     notes = []
-    if holdout < FEWEST_ROWS:
+    if rows["holdout"] < FEWEST_ROWS:
         notes.append(
-            f"Fidelity and utility are left out: they need {FEWEST_ROWS} holdout rows, found {holdout}."
+            f"Fidelity and utility are left out: they need {FEWEST_ROWS} holdout rows, found "
+            f"{rows['holdout']}."
         )
-    if synthetic > MOST_ROWS:
+    held = {name: len(getattr(tables, name)) for name in rows}
+    if held != dict(rows):
+        found = ", ".join(f"{held[name]:,} of {count:,} {name}" for name, count in rows.items())
         notes.append(
-            f"Only copies are looked for in all {synthetic} synthetic rows; the rest reads {MOST_ROWS}."
+            f"The tables are long: shares of bins, missing values and total variation count every row, and "
+            f"copies are looked for among all real rows; the rest is on a random sample of {found} rows."
         )
     return tuple(notes)
 

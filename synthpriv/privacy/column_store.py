@@ -14,8 +14,12 @@ from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from synthpriv.errors import TableError
+from synthpriv.evaluation.disclosed import StoredRows
+from synthpriv.schema import Identifier, Schema
+from synthpriv.schema.values import restore
 
 Ints = npt.NDArray[np.int64]
 AnyInts = npt.NDArray[np.integer[Any]]
@@ -101,6 +105,40 @@ class ColumnStore:
             return np.frombuffer(self._blocks[number], kind, count, before * count)
         self._file.seek(start * self.row_bytes + before * count)
         return np.frombuffer(self._file.read(count * kind.itemsize), kind)
+
+
+def store_types(schema: Schema) -> dict[str, np.dtype[Any]]:
+    """The type of each column's positions; identifiers are kept as 64-bit hashes."""
+    return {
+        name: np.dtype(np.int64) if isinstance(column, Identifier) else smallest_type(column.size)
+        for name, column in schema.columns.items()
+    }
+
+
+def typed_rows(store: ColumnStore, schema: Schema, wanted: npt.NDArray[np.bool_]) -> pd.DataFrame:
+    """The wanted rows with the schema's columns, order and dtypes."""
+    parts: dict[str, list[Ints]] = {name: [np.zeros(0, dtype=np.int64)] for name in schema.columns}
+    for chosen, columns in store.chunks():
+        for name, column in columns.items():
+            parts[name].append(column[wanted[chosen]])
+    typed = {}
+    for name, kind in schema.columns.items():
+        cells = np.concatenate(parts.pop(name))
+        if isinstance(kind, Identifier):
+            typed[name] = pd.Series([f"{value:016x}" for value in cells.view(np.uint64)], dtype="str")
+        else:
+            typed[name] = restore(cells, kind, name)
+    return pd.DataFrame(typed)
+
+
+def stored_rows(store: ColumnStore, schema: Schema, wanted: npt.NDArray[np.bool_]) -> StoredRows:
+    """The wanted rows as positions of the modelled columns, read from the store chunk by chunk."""
+
+    def chunks() -> Iterator[dict[str, Ints]]:
+        for chosen, columns in store.chunks(schema.modelled):
+            yield {name: column[wanted[chosen]] for name, column in columns.items()}
+
+    return StoredRows(rows=int(wanted.sum()), chunks=chunks)
 
 
 class CodeMatrix:

@@ -8,20 +8,22 @@ optimizer, with its noise replaced by one keyed by the operating system.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from opacus.optimizers import DPOptimizerFastGradientClipping
+from opacus.optimizers import DistributedDPOptimizerFastGradientClipping, DPOptimizerFastGradientClipping
 from torch import Tensor, nn
 
 from synthpriv.errors import ConfigurationError, UnsupportedModel
+from synthpriv.privacy import processes
 from synthpriv.privacy.column_store import CodeMatrix
+from synthpriv.privacy.devices import moved, refuse_mixed_precision
 from synthpriv.privacy.dpsgd_plan import DPSGDPlan, Optimization
-from synthpriv.privacy.layers import squared_norms, supported_layers, weighted_sums
-from synthpriv.privacy.randomness import Randomness
+from synthpriv.privacy.layers import check_shape, squared_norms, supported_layers, weighted_sums
+from synthpriv.privacy.randomness import NoiseAhead, Randomness
 
 RowLoss = Callable[[Tensor], Tensor]
 AfterStep = Callable[[int], None]
@@ -30,20 +32,51 @@ AfterStep = Callable[[int], None]
 class _KeyedNoiseOptimizer(DPOptimizerFastGradientClipping):  # type: ignore[misc]
     """Opacus's fast-clipping optimizer with noise from a generator keyed by the operating system."""
 
-    def __init__(self, optimizer: torch.optim.Optimizer, source: Randomness, **options: Any) -> None:
+    def __init__(self, optimizer: torch.optim.Optimizer, noise: NoiseAhead, **options: Any) -> None:
         super().__init__(optimizer, **options)
-        self.source = source
+        self.noise = noise
+
+    @property
+    def noise_scale(self) -> float:
+        """The standard deviation of the noise on the sum."""
+        return float(self.noise_multiplier * self.max_grad_norm)
+
+    def draw_ahead(self) -> None:
+        """Begin to draw this step's noise: its size and law are public, so that it need not wait."""
+        if self.noise_scale > 0:
+            self.noise.begin(sum(p.numel() for p in self.params), self.noise_scale)
+
+    def accumulate(self) -> None:
+        """Take the gradients, which are the whole batch's sums already, without Opacus's copy."""
+        for p in self.params:
+            p.summed_grad = p.grad
 
     def add_noise(self) -> None:
-        """Add noise of standard deviation noise_multiplier * max_grad_norm to every summed gradient."""
-        scale = self.noise_multiplier * self.max_grad_norm
-        if scale == 0:
+        """Add noise of standard deviation noise_multiplier * max_grad_norm to every summed gradient.
+
+        In double precision, rounded once to that of the weights.
+        """
+        sizes = [p.numel() for p in self.params]
+        if self.noise_scale == 0:
             for p in self.params:
                 p.grad = p.summed_grad.view_as(p)
             return
-        noise = torch.from_numpy(self.source.gaussian(sum(p.numel() for p in self.params), scale))
-        for p, part in zip(self.params, noise.split([p.numel() for p in self.params]), strict=True):
-            p.grad = p.summed_grad.view_as(p) + part.view_as(p).to(p.dtype)
+        noise = moved(self.noise.take(sum(sizes), self.noise_scale), self.params[0].device)
+        for p, part in zip(self.params, noise.split(sizes), strict=True):
+            noisy = part.view_as(p).add_(p.summed_grad.view_as(p))
+            p.grad = noisy.to(p.dtype)
+
+
+class _TeamOptimizer(DistributedDPOptimizerFastGradientClipping, _KeyedNoiseOptimizer):  # type: ignore[misc]
+    """The same over several processes: clipped sums are added up over all, the noise by the lead alone.
+
+    Opacus divides by the number of processes, so that expected_batch_size is one process's part.
+    """
+
+    def draw_ahead(self) -> None:
+        """In the lead alone, whose noise is the only one."""
+        if self.rank == 0:
+            super().draw_ahead()
 
 
 def train_private(
@@ -62,62 +95,80 @@ def train_private(
     row_loss maps a batch of codes (rows, m) to one loss per row. units: each row's unit (shape (n,); None:
     each row is one). A unit has at most `rows_per_unit` rows, and a row's gradient is clipped to
     max_grad_norm / rows_per_unit, so that a unit's whole contribution is at most max_grad_norm. Charged by
-    the caller, before.
+    the caller, before. Noise is drawn by a thread of its own while the step computes; a test's `source` is
+    asked in this thread, in the same order. Among several processes each brings the codes of its own units,
+    and all leave with the same weights.
     Raises UnsupportedModel and ConfigurationError for models and losses that cannot be bounded per row.
     """
-    layers = supported_layers(module)
-    optimizer = _KeyedNoiseOptimizer(
-        torch.optim.Adam(module.parameters(), lr=optimization.learning_rate, betas=optimization.betas),
-        source,
+    layers, device = supported_layers(module), next(module.parameters()).device
+    for p in module.parameters():
+        processes.team().from_lead(p.detach())
+    _keep_freed_memory()
+    with NoiseAhead(source) as noise:
+        optimizer = _optimizer(module, plan, optimization, noise)
+        rows_of_unit = _UnitIndex(codes.shape[0], units)
+        average = _Average(module)
+        bound = plan.max_grad_norm / rows_per_unit
+        for step in range(plan.steps):
+            chosen = rows_of_unit.rows(source.bernoulli_rows(rows_of_unit.count, plan.sample_rate))
+            optimizer.draw_ahead()
+            parts = (
+                clipped_sums(layers, row_loss, moved(codes[part].astype(np.int64), device), bound)
+                for part in _parts(chosen, optimization.physical_batch)
+            )
+            _set_gradients(layers, parts)
+            _set_learning_rate(optimizer, optimization.learning_rate_at(step / max(plan.steps, 1)))
+            optimizer.step()
+            if step >= plan.steps * (1 - optimization.average):
+                average.add()
+            if after_step is not None:
+                after_step(step)
+    average.apply()
+
+
+def _optimizer(
+    module: nn.Module, plan: DPSGDPlan, optimization: Optimization, noise: NoiseAhead
+) -> _KeyedNoiseOptimizer:
+    """Adam on noisy sums over the public divisor."""
+    size = processes.team().size
+    return (_KeyedNoiseOptimizer if size == 1 else _TeamOptimizer)(
+        torch.optim.Adam(
+            module.parameters(), lr=optimization.learning_rate, betas=optimization.betas, fused=True
+        ),
+        noise=noise,
         noise_multiplier=plan.noise_multiplier,
         max_grad_norm=plan.max_grad_norm if plan.noise_multiplier > 0 else 1.0,
-        expected_batch_size=plan.expected_batch,
+        expected_batch_size=plan.expected_batch / size,
     )
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
-        optimizer.original_optimizer, max(plan.steps, 1), eta_min=optimization.learning_rate / 10
-    )
-    rows_of_unit = _UnitIndex(codes.shape[0], units)
-    average = _Average(module)
-    for step in range(plan.steps):
-        chosen = rows_of_unit.rows(source.bernoulli_rows(rows_of_unit.count, plan.sample_rate))
-        optimizer.zero_grad()
-        sums = [torch.zeros_like(p) for layer in layers for p in layer.parameters(recurse=False)]
-        for start in range(0, len(chosen), optimization.physical_batch):
-            batch = torch.from_numpy(
-                codes[chosen[start : start + optimization.physical_batch]].astype(np.int64)
-            )
-            bound = plan.max_grad_norm / rows_per_unit
-            for total, part in zip(sums, clipped_sums(layers, row_loss, batch, bound), strict=True):
-                total += part
-        _set_gradients(layers, sums)
-        optimizer.step()
-        schedule.step()
-        if step >= plan.steps * (1 - optimization.average):
-            average.add()
-        if after_step is not None:
-            after_step(step)
-    average.apply()
+
+
+def _keep_freed_memory() -> None:
+    """Have the C library keep what one step frees for the next, up to 62 MiB.
+
+    To return it and to fetch it again took up to a third of a step. glibc keeps twice the size of the largest
+    block under 32 MiB that was ever freed; other libraries lose nothing.
+    """
+    torch.empty(31 << 20, dtype=torch.uint8)
+
+
+def _set_learning_rate(optimizer: _KeyedNoiseOptimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def _parts(chosen: npt.NDArray[np.int64], size: int) -> Iterator[npt.NDArray[np.int64]]:
+    """`chosen` in order, at most `size` at a time; nothing if it is empty."""
+    return (chosen[start : start + size] for start in range(0, len(chosen), size))
 
 
 def clipped_sums(layers: list[nn.Module], row_loss: RowLoss, batch: Tensor, bound: float) -> list[Tensor]:
     """The sum over rows of each row's gradient clipped to norm `bound`, one tensor per parameter.
 
     A row whose gradient is not finite contributes zero. Raises ConfigurationError unless row_loss returns
-    one number per row, UnsupportedModel if a layer runs more than once in a pass.
+    one number per row, UnsupportedModel if a layer runs more than once in a pass or mixes rows.
     """
-    calls: dict[nn.Module, tuple[Tensor, torch.autograd.graph.GradientEdge]] = {}
-
-    def capture(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
-        if layer in calls:
-            raise UnsupportedModel(
-                f"a layer must run once per pass, found {type(layer).__name__} reused; stack the inputs as "
-                "views of one row instead."
-            )
-        calls[layer] = (inputs[0].detach(), torch.autograd.graph.get_gradient_edge(output))
-        # an in-place activation would rewrite the history of a view, and with it the edge
-        return output.clone() if output._is_view() else None
-
-    handles = [layer.register_forward_hook(capture) for layer in layers]
+    calls = _Calls(len(batch))
+    handles = [layer.register_forward_hook(calls.record) for layer in layers]
     try:
         losses = row_loss(batch)
     finally:
@@ -129,26 +180,54 @@ def clipped_sums(layers: list[nn.Module], row_loss: RowLoss, batch: Tensor, boun
             "a row loss must return one number per row, a vector as long as its batch, found "
             f"{losses.dim()} dimensions or another length; squeeze or sum it."
         )
-    used = list(calls)
-    gradients = torch.autograd.grad(losses.sum(), [calls[layer][1] for layer in used])
-    norms = torch.stack(
-        [squared_norms(layer, calls[layer][0], a) for layer, a in zip(used, gradients, strict=True)]
-    ).sum(0)
-    norms = norms.sqrt()
-    finite = norms.isfinite()
+    inputs, grads = calls.inputs, calls.output_gradients(losses)
+    norms = torch.zeros_like(losses, requires_grad=False)
+    for layer, a in grads.items():
+        norms += squared_norms(layer, inputs[layer], a)
     # a hair below the bound, so that rounding in the sum cannot exceed it
-    weights = torch.where(finite, (bound * (1 - 1e-6) / norms.clamp_min(1e-30)).clamp_max(1.0), 0.0)
+    weights = norms.rsqrt().mul_(bound * (1 - 1e-6)).clamp_max_(1.0).nan_to_num_(nan=0.0)
+    finite = norms.isfinite()
+    # to ask costs a processor nothing, but would hold up an accelerator, which cleans every time
+    if finite.device.type != "cpu" or not bool(finite.all()):
+        inputs = {layer: _finite_rows(x, finite) for layer, x in inputs.items()}
+        grads = {layer: _finite_rows(a, finite) for layer, a in grads.items()}
     sums: list[Tensor] = []
-    everything_finite = bool(finite.all())
     for layer in layers:
-        if layer not in calls:
+        if layer in grads:
+            sums += weighted_sums(layer, inputs[layer], grads[layer], weights)
+        else:
             sums += [torch.zeros_like(p) for p in layer.parameters(recurse=False)]
-            continue
-        inputs, a = calls[layer][0], gradients[used.index(layer)]
-        if not everything_finite:
-            inputs, a = (_finite_rows(part, finite) for part in (inputs, a))
-        sums += weighted_sums(layer, inputs, a, weights)
     return sums
+
+
+class _Calls:
+    """What each layer was given in one forward pass, and where its output lies in the graph."""
+
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+        self.inputs: dict[nn.Module, Tensor] = {}
+        self._edges: dict[nn.Module, torch.autograd.graph.GradientEdge] = {}
+
+    def record(self, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
+        """A forward hook."""
+        if layer in self.inputs:
+            raise UnsupportedModel(
+                f"a layer must run once per pass, found {type(layer).__name__} reused; stack the inputs as "
+                "views of one row instead."
+            )
+        refuse_mixed_precision()
+        check_shape(layer, output, self.rows)
+        self.inputs[layer] = inputs[0].detach()
+        self._edges[layer] = torch.autograd.graph.get_gradient_edge(output)
+        # an in-place activation would rewrite the history of a view, and with it the edge
+        return torch.ops.aten._unsafe_view(output, output.shape) if output._is_view() else None
+
+    def output_gradients(self, losses: Tensor) -> dict[nn.Module, Tensor]:
+        """The gradient of every row's loss at the output of every layer that it depends on."""
+        if not self._edges:
+            return {}
+        found = torch.autograd.grad(losses.sum(), list(self._edges.values()), allow_unused=True)
+        return {layer: a for layer, a in zip(self._edges, found, strict=True) if a is not None}
 
 
 def _finite_rows(values: Tensor, finite: Tensor) -> Tensor:
@@ -157,9 +236,15 @@ def _finite_rows(values: Tensor, finite: Tensor) -> Tensor:
     return torch.where(keep, values, torch.zeros_like(values))
 
 
-def _set_gradients(layers: list[nn.Module], sums: list[Tensor]) -> None:
+def _set_gradients(layers: list[nn.Module], parts: Iterable[list[Tensor]]) -> None:
+    """The sum of all parts as the gradients: the first part's tensors, into which the others are added."""
+    sums: list[Tensor] = []
+    for part in parts:
+        for total, more in zip(sums, part if sums else [], strict=True):
+            total += more
+        sums = sums or part
     parameters = [p for layer in layers for p in layer.parameters(recurse=False)]
-    for parameter, total in zip(parameters, sums, strict=True):
+    for parameter, total in zip(parameters, sums or map(torch.zeros_like, parameters), strict=True):
         parameter.grad = total
 
 
@@ -187,19 +272,16 @@ class _Average:
     """The running mean of a module's weights."""
 
     def __init__(self, module: nn.Module) -> None:
-        self.module = module
-        self.mean = [torch.zeros_like(p) for p in module.parameters()]
+        self.weights = [p.detach() for p in module.parameters()]
+        self.mean = [torch.zeros_like(p) for p in self.weights]
         self.count = 0
 
     def add(self) -> None:
         """Take the current weights into the mean."""
         self.count += 1
-        for mean, p in zip(self.mean, self.module.parameters(), strict=True):
-            mean += (p.detach() - mean) / self.count
+        torch._foreach_lerp_(self.mean, self.weights, 1 / self.count)
 
     def apply(self) -> None:
         """Put the mean into the module."""
         if self.count:
-            with torch.no_grad():
-                for mean, p in zip(self.mean, self.module.parameters(), strict=True):
-                    p.copy_(mean)
+            torch._foreach_copy_(self.weights, self.mean)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from synthpriv.errors import ConfigurationError
@@ -39,10 +40,15 @@ class Optimization:
     """How the noisy gradient is used: post-processing, so free of privacy cost.
 
     Adam at `learning_rate` with cosine decay to a tenth; the weights of the last `average` share of the
-    steps are averaged (Polyak averaging; De et al. 2022, arXiv 2204.13650, section 3).
+    steps are averaged (Polyak averaging; De et al. 2022, arXiv 2204.13650, section 3). physical_batch: rows
+    in one pass; a batch of 4,096 expected rows still fits, eight standard deviations above.
     """
 
     learning_rate: float = 2e-3
     betas: tuple[float, float] = (0.9, 0.999)
     average: float = 0.3
-    physical_batch: int = 4096
+    physical_batch: int = 4608
+
+    def learning_rate_at(self, share: float) -> float:
+        """The learning rate once `share` (0..1) of the steps are done: cosine decay to a tenth."""
+        return self.learning_rate * (0.1 + 0.9 * (1 + math.cos(math.pi * share)) / 2)

@@ -5,12 +5,13 @@ What can be learnt about the rows is the whole list of methods: `count`, `histog
 There is no length, no indexing, and no row in the repr. Rows come in chunks and are kept as positions in the
 declared domain (`column_store`), so that a table may be larger than memory; of an identifier only a 64-bit
 hash is kept. Progress is told in shares of a stage, which are no property of the rows, never in row counts.
+Among several processes (`processes`) each counts and trains on its own share of the units, and the lead alone
+holds all rows, draws the holdout, charges the ledger and adds the noise of counts.
 """
 
 from __future__ import annotations
 
 import math
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,17 +22,16 @@ import pandas as pd
 
 from synthpriv.encoding.partition import Partition
 from synthpriv.encoding.table_encoder import Codes, TableEncoder
-from synthpriv.errors import ConfigurationError, TableError, UnconfirmedSchema
+from synthpriv.errors import ConfigurationError, UnconfirmedSchema
 from synthpriv.evaluation.disclosed import Disclosed
-from synthpriv.privacy import mechanisms, randomness
-from synthpriv.privacy.column_store import MEMORY_LIMIT, CodeMatrix, ColumnStore, smallest_type
-from synthpriv.privacy.events import Laplace, NonPrivate, SampledGaussian, histogram_events
+from synthpriv.privacy import mechanisms, processes, randomness
+from synthpriv.privacy.column_store import MEMORY_LIMIT, CodeMatrix, stored_rows, typed_rows
+from synthpriv.privacy.events import Event, Laplace, NonPrivate, SampledGaussian, histogram_events
+from synthpriv.privacy.intake import bound_units, fingerprint, take_in
 from synthpriv.privacy.ledger import Ledger, Release
 from synthpriv.progress import Report, shares
-from synthpriv.schema import Identifier, Schema
-from synthpriv.schema.cells import hashed_cells
-from synthpriv.schema.values import place, restore
-from synthpriv.tables import CHUNK_ROWS, check_shape, read_chunks
+from synthpriv.schema import Schema
+from synthpriv.tables import read_chunks
 
 if TYPE_CHECKING:
     from torch import nn
@@ -56,6 +56,7 @@ class PrivateTable:
         "__in_holdout",
         "__memory_limit",
         "__outside",
+        "__own",
         "__store",
         "holdout",
         "ledger",
@@ -84,21 +85,26 @@ class PrivateTable:
             raise ConfigurationError(f"holdout must lie in [0, 1), found {holdout}.")
         if rows is not None and rows < 1:
             raise ConfigurationError(f"rows must be at least 1, found {rows}.")
-        source = randomness.system_source()
-        store, hashes, outside = _take_in(frame, schema, memory_limit)
-        _refuse_foreign_table(outside, store.rows)
-        units, kept = _bound_units(hashes, store.rows, schema, source)
-        self.ledger = ledger() if callable(ledger) else ledger
-        self.ledger.bind(_fingerprint(store))
+        source, team = randomness.system_source(), processes.team()
+        facts = {"schema": schema.to_dict(), "rows": rows, "holdout": holdout}
+        team.require_same(**facts, privacy=randomness.is_private())
+        taken = take_in(frame, schema, memory_limit, team)
+        store = taken.store
+        with team.together():
+            units, kept = bound_units(taken.hashes, store.rows, schema, source)
+            self.ledger = ledger() if callable(ledger) else ledger
+            if team.leads:
+                self.ledger.bind(fingerprint(store))
         self.schema, self.holdout, self.rows = schema, holdout, rows
-        unit_count = store.rows if units is None else int(units.max()) + 1
+        unit_count = store.rows if units is None else int(units.max(initial=-1)) + 1
         held_out = np.zeros(unit_count, dtype=bool)
         if holdout > 0:
             held_out[source.bernoulli_rows(unit_count, holdout)] = True
         self.__in_holdout = kept & (held_out if units is None else held_out[units])
         self.__in_fit = kept & ~self.__in_holdout
-        self.__fit_units = None if units is None else units[self.__in_fit]
-        self.__store, self.__outside, self.__memory_limit = store, outside, memory_limit
+        self.__own = taken.own_rows(self.__in_fit, team)
+        self.__fit_units = None if units is None else units[self.__own]
+        self.__store, self.__outside, self.__memory_limit = store, taken.outside, memory_limit
 
     @classmethod
     def read(
@@ -141,11 +147,11 @@ class PrivateTable:
         """
         exact = int(self.__in_fit.sum())
         if math.isinf(epsilon):
-            release.charge("row count", NonPrivate())
-            return max(1, exact)
-        release.charge("row count", Laplace(epsilon=epsilon))
-        noisy = mechanisms.noisy_count(exact, self.schema.max_rows_per_unit / epsilon)
-        return max(1, noisy)
+            _charge(release, "row count", NonPrivate())
+            return max(1, processes.team().by_lead(lambda: exact))
+        _charge(release, "row count", Laplace(epsilon=epsilon))
+        scale = self.schema.max_rows_per_unit / epsilon
+        return max(1, processes.team().by_lead(lambda: mechanisms.noisy_count(exact, scale)))
 
     def histograms(
         self,
@@ -161,17 +167,22 @@ class PrivateTable:
         counts of a column by one each: Counts(noise_scale, max_rows) per column. Charged before counting.
         """
         scales = (noise_scales[name] for name in partitions)
-        release.charge(label, histogram_events(scales, self.schema.max_rows_per_unit))
+        _charge(release, label, histogram_events(scales, self.schema.max_rows_per_unit))
         report = shares("counting columns", progress)
         exact = {name: np.zeros(partition.cells, dtype=np.int64) for name, partition in partitions.items()}
         for chosen, columns in self.__store.chunks(partitions):
             for name, partition in partitions.items():
-                exact[name] += partition.count(columns[name][self.__in_fit[chosen]])
-            report(chosen.stop / self.__store.rows)
-        return {
-            name: mechanisms.noisy_counts(counts, noise_scales[name]) if noise_scales[name] > 0 else counts
-            for name, counts in exact.items()
-        }
+                exact[name] += partition.count(columns[name][self.__own[chosen]])
+            report(chosen.stop / max(1, self.__store.rows))
+        team = processes.team()
+        totals = {name: team.sum(counts) for name, counts in exact.items()}
+
+        def released(name: str) -> Ints:
+            scale = noise_scales[name]
+            return mechanisms.noisy_counts(totals[name], scale) if scale > 0 else totals[name]
+
+        told = team.by_lead(lambda: {name: released(name).tolist() for name in totals})
+        return {name: np.array(counts, dtype=np.int64) for name, counts in told.items()}
 
     def marginals(
         self,
@@ -188,22 +199,25 @@ class PrivateTable:
         of each marginal, so one unit changes at most max_rows_per_unit counts of each by one in total:
         Counts(noise_scale, coordinates=len(groups), max_rows). Charged before counting.
         """
-        release.charge(label, histogram_events([noise_scale] * len(groups), self.schema.max_rows_per_unit))
-        report = shares("counting marginals", progress)
+        _charge(release, label, histogram_events([noise_scale] * len(groups), self.schema.max_rows_per_unit))
+        report, team = shares("counting marginals", progress), processes.team()
         shapes = [tuple(encoder.sizes[at] for at in group) for group in groups]
-        exact = [np.zeros(math.prod(shape), dtype=np.int64) for shape in shapes]
-        for codes, done in self.__encoded(encoder):
-            for counts, group, shape in zip(exact, groups, shapes, strict=True):
-                cells = np.ravel_multi_index(tuple(codes[:, at] for at in group), shape)
-                counts += np.bincount(cells, minlength=len(counts))
-            report(done)
-        if noise_scale > 0:
-            tell = shares("adding noise to marginals", progress)
-            noisy = mechanisms.noisy_counts(
-                np.concatenate(exact), noise_scale, lambda done, total: tell(done / total)
-            )
-            exact = np.split(noisy, np.cumsum([len(counts) for counts in exact])[:-1])
-        return [counts.reshape(shape) for counts, shape in zip(exact, shapes, strict=True)]
+        ends = np.cumsum([math.prod(shape) for shape in shapes])
+        counts = np.zeros(int(ends[-1]), dtype=np.int64)
+        parts = np.split(counts, ends[:-1])  # views
+        with team.together():
+            for codes, done in self.__encoded(encoder):
+                for part, group, shape in zip(parts, groups, shapes, strict=True):
+                    cells = np.ravel_multi_index(tuple(codes[:, at] for at in group), shape)
+                    part += np.bincount(cells, minlength=len(part))
+                report(done)
+        counts = team.sum(counts)
+        with team.together():
+            if noise_scale > 0 and team.leads:
+                tell = shares("adding noise to marginals", progress)
+                counts = mechanisms.noisy_counts(counts, noise_scale, lambda done, whole: tell(done / whole))
+        parts = np.split(team.from_lead(counts), ends[:-1])
+        return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
 
     def train(
         self,
@@ -228,7 +242,8 @@ class PrivateTable:
 
         supported_layers(module)
         noisy = plan.noise_multiplier > 0
-        release.charge(
+        _charge(
+            release,
             label,
             SampledGaussian(
                 noise_multiplier=plan.noise_multiplier, sample_rate=plan.sample_rate, steps=plan.steps
@@ -237,12 +252,13 @@ class PrivateTable:
             else NonPrivate(),
         )
         report = shares("encoding rows", progress)
-        codes = CodeMatrix(
-            int(self.__in_fit.sum()), len(encoder.sizes), max(encoder.sizes, default=0), self.__memory_limit
-        )
-        for part, done in self.__encoded(encoder):
-            codes.append(part)
-            report(done)
+        with processes.team().together():
+            codes = CodeMatrix(
+                int(self.__own.sum()), len(encoder.sizes), max(encoder.sizes, default=0), self.__memory_limit
+            )
+            for part, done in self.__encoded(encoder):
+                codes.append(part)
+                report(done)
         train_private(
             module,
             row_loss,
@@ -256,20 +272,26 @@ class PrivateTable:
         )
 
     def __encoded(self, encoder: TableEncoder) -> Iterator[tuple[Codes, float]]:
-        """The codes of the rows to fit on, chunk by chunk, and the share of the table that is done."""
+        """The codes of this process's rows, chunk by chunk, and the share of the table that is done."""
         for chosen, columns in self.__store.chunks(encoder.codecs):
-            inside = self.__in_fit[chosen]
+            inside = self.__own[chosen]
             codes = encoder.encode({name: column[inside] for name, column in columns.items()})
-            yield codes, chosen.stop / self.__store.rows
+            yield codes, chosen.stop / max(1, self.__store.rows)
 
     def disclose(self, reason: str, *, epsilon: float | None = None, delta: float | None = None) -> Disclosed:
         """Hand the real rows to the judge, for internal use; recorded in the ledger with its reason.
 
         epsilon, delta: the claim that the attacks are held against (None: all that the ledger has reserved).
         Cells are typed as the schema says; an identifier is its hash, which tells same from different and
-        names nobody. Of more than MOST_DISCLOSED rows a random sample is handed out. Nothing computed from
-        the result may be published: it is not covered by the claim.
+        names nobody. Of more than MOST_DISCLOSED rows a random sample is handed out, and beside it all rows
+        as positions, to be counted chunk by chunk. Nothing computed from the result may be published: it is
+        not covered by the claim. Among several processes the lead alone holds all rows; ConfigurationError
+        in the others.
         """
+        if not processes.leads():
+            raise ConfigurationError(
+                "rows are disclosed in the lead process, which holds them all, found another; ask in rank 0."
+            )
         reserved = self.ledger.reserved()
         epsilon = (reserved[0] or math.inf) if epsilon is None else epsilon
         delta = reserved[1] if delta is None else delta
@@ -277,8 +299,10 @@ class PrivateTable:
         sampled = _disclosed_rows(self.__store.rows)
         return Disclosed(
             schema=self.schema,
-            train=_typed_rows(self.__store, self.schema, self.__in_fit & sampled),
-            holdout=_typed_rows(self.__store, self.schema, self.__in_holdout & sampled),
+            train=typed_rows(self.__store, self.schema, self.__in_fit & sampled),
+            holdout=typed_rows(self.__store, self.schema, self.__in_holdout & sampled),
+            every_train=stored_rows(self.__store, self.schema, self.__in_fit),
+            every_holdout=stored_rows(self.__store, self.schema, self.__in_holdout),
             epsilon=epsilon,
             delta=delta,
             outside=dict(self.__outside),
@@ -295,78 +319,9 @@ def require_confirmed(schema: Schema, accept_drafted: bool) -> None:
         )
 
 
-def _take_in(
-    frame: pd.DataFrame | Iterable[pd.DataFrame], schema: Schema, memory_limit: int
-) -> tuple[ColumnStore, npt.NDArray[np.uint64] | None, dict[str, int]]:
-    """Every row as positions, every row's unit as a hash (None: each row is one), and the cells mapped."""
-    types = {
-        name: np.dtype(np.int64) if isinstance(column, Identifier) else smallest_type(column.size)
-        for name, column in schema.columns.items()
-    }
-    store, units = ColumnStore(types, memory_limit), [np.zeros(0, dtype=np.uint64)]
-    outside = dict.fromkeys(schema.modelled, 0)
-    unit_key = secrets.token_hex(8)  # of 16 characters, new for each table: nobody can prepare a collision
-    for chunk in _sliced(frame) if isinstance(frame, pd.DataFrame) else frame:
-        check_shape(chunk, schema)
-        columns = {}
-        for name, column in schema.columns.items():
-            if isinstance(column, Identifier):
-                columns[name] = hashed_cells(chunk[name]).view(np.int64)
-                continue
-            placed = place(chunk[name], column)
-            columns[name] = placed.positions
-            outside[name] += int(placed.outside.sum())
-        store.append(columns)
-        if schema.privacy_unit is not None:
-            units.append(hashed_cells(chunk[schema.privacy_unit], unit_key))
-    if store.rows == 0:
-        check_shape(pd.DataFrame(columns=list(schema.columns)), schema)
-    return store, None if schema.privacy_unit is None else np.concatenate(units), outside
-
-
-def _sliced(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    return (frame.iloc[start : start + CHUNK_ROWS] for start in range(0, max(len(frame), 1), CHUNK_ROWS))
-
-
-def _bound_units(
-    hashes: npt.NDArray[np.uint64] | None, rows: int, schema: Schema, source: randomness.Randomness
-) -> tuple[Ints | None, npt.NDArray[np.bool_]]:
-    """Each row's unit, and which rows to keep: at most max_rows_per_unit of each, whatever their values.
-
-    A unit's rows may lie anywhere in the table. Two units share a keyed 64-bit hash, and so a bound, with
-    probability n / 2**64.
-    """
-    kept = np.ones(rows, dtype=bool)
-    if hashes is None:
-        return None, kept
-    units = pd.factorize(hashes)[0].astype(np.int64)
-    crowded = np.flatnonzero(np.bincount(units)[units] > schema.max_rows_per_unit)
-    if schema.max_rows_per_unit == 1 and len(crowded):
-        raise TableError(
-            f"each {schema.privacy_unit!r} must own one row, found one that owns several; declare "
-            "max_rows_per_unit in the schema."
-        )
-    order = crowded[np.argsort(source.gaussian(len(crowded), 1.0), kind="stable")]
-    rank = pd.Series(units[order]).groupby(units[order]).cumcount().to_numpy()
-    kept[order[rank >= schema.max_rows_per_unit]] = False
-    return units, kept
-
-
-def _refuse_foreign_table(outside: Mapping[str, int], rows: int) -> None:
-    """A column mostly outside its declared domain is a mistake in the schema, not a property of one row."""
-    wrong = [name for name, count in outside.items() if count > rows / 2]
-    if wrong:
-        raise TableError(
-            "values must lie in the schema's declared domain, found most of "
-            f"{', '.join(map(repr, wrong[:5]))} outside; 'synthpriv schema check' lists the mismatches."
-        )
-
-
-def _fingerprint(store: ColumnStore) -> Iterator[bytes]:
-    """The table's content as it was placed, for the ledger's keyed fingerprint; internal."""
-    for name in store.types:
-        yield name.encode() + b"\0"
-        yield from store.raw(name)
+def _charge(release: Release, label: str, events: Event | Iterable[Event]) -> None:
+    """Charge once, in the lead, before any process runs what it pays for; a refusal is raised in all."""
+    processes.team().by_lead(lambda: (release.charge(label, events), None)[1])
 
 
 def _disclosed_rows(rows: int) -> npt.NDArray[np.bool_]:
@@ -377,19 +332,3 @@ def _disclosed_rows(rows: int) -> npt.NDArray[np.bool_]:
     drawn = randomness.system_source().bernoulli_rows(rows, 0.98 * MOST_DISCLOSED / rows)
     sampled[drawn[:MOST_DISCLOSED]] = True
     return sampled
-
-
-def _typed_rows(store: ColumnStore, schema: Schema, wanted: npt.NDArray[np.bool_]) -> pd.DataFrame:
-    """The wanted rows with the schema's columns, order and dtypes."""
-    parts: dict[str, list[Ints]] = {name: [np.zeros(0, dtype=np.int64)] for name in schema.columns}
-    for chosen, columns in store.chunks():
-        for name, column in columns.items():
-            parts[name].append(column[wanted[chosen]])
-    typed = {}
-    for name, kind in schema.columns.items():
-        cells = np.concatenate(parts.pop(name))
-        if isinstance(kind, Identifier):
-            typed[name] = pd.Series([f"{value:016x}" for value in cells.view(np.uint64)], dtype="str")
-        else:
-            typed[name] = restore(cells, kind, name)
-    return pd.DataFrame(typed)

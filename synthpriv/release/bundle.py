@@ -6,6 +6,7 @@ import hashlib
 import importlib.metadata
 import json
 import math
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from synthpriv.release.policy import Decision
 from synthpriv.schema import Schema
 from synthpriv.synthesizers.base import FittedSynthesizer
 from synthpriv.synthesizers.storage import load
-from synthpriv.tables import read_table, write_table
+from synthpriv.tables import read_chunks, write_table
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -36,7 +37,7 @@ NOT_COVERED = (
 
 def write_bundle(
     folder: str | Path,
-    synthetic: pd.DataFrame,
+    synthetic: pd.DataFrame | Path,
     fitted: FittedSynthesizer,
     ledger: Ledger,
     decision: Decision,
@@ -44,6 +45,8 @@ def write_bundle(
     format: str = "csv",
 ) -> Path:
     """Write the bundle of an approved release into a new folder, whole or not at all.
+
+    synthetic: the table, or a file of `format` that holds it, which is copied.
 
     Holds the synthetic table, the public schema, the saved synthesizer, the ledger's charges and a manifest;
     nothing else. Raises BundleError if the decision refuses, or if the folder holds anything.
@@ -53,11 +56,15 @@ def write_bundle(
     if format not in SUFFIXES:
         raise BundleError(f"format must be one of {', '.join(SUFFIXES)}, found {format!r}.")
     with new_folder(folder) as partial:
-        write_table(synthetic, partial / f"synthetic.{format}", fitted.schema)
+        table = partial / f"synthetic.{format}"
+        if isinstance(synthetic, Path):
+            shutil.copyfile(synthetic, table)
+        else:
+            write_table(synthetic, table, fitted.schema)
         fitted.schema.write(partial / "schema.toml")
         fitted.save(partial / "synthesizer")
         _write_json(partial / "ledger.json", ledger.to_json())
-        _write_json(partial / MANIFEST, manifest(partial, fitted, ledger, len(synthetic)))
+        _write_json(partial / MANIFEST, manifest(partial, fitted, ledger, _rows(table, fitted.schema)))
         (partial / SEAL).write_text(_hash(partial / MANIFEST) + "\n", encoding="ascii")
         verify_bundle(partial)
     return Path(folder)
@@ -123,7 +130,7 @@ def verify_bundle(folder: str | Path) -> dict[str, Any]:
         fitted = load(root / "synthesizer")
         schema = Schema.read(root / "schema.toml")
         [table] = [root / name for name in found["files"] if name.startswith("synthetic.")]
-        rows = len(read_table(table, schema))
+        rows = _rows(table, schema)
         digests = [entry.digest for entry in verified(json.loads((root / "ledger.json").read_bytes()))]
     except SynthprivError as error:
         raise BundleError(f"every file of a bundle must be readable, found otherwise: {error}") from None
@@ -190,6 +197,10 @@ def _check_files(root: Path, listed: Mapping[str, Mapping[str, Any]]) -> None:
             raise BundleError(
                 f"every file must match the manifest, found {name!r} changed; do not use this bundle."
             )
+
+
+def _rows(table: Path, schema: Schema) -> int:
+    return sum(map(len, read_chunks(table, schema)))
 
 
 def _hash(path: Path) -> str:

@@ -32,16 +32,29 @@ def require_free(folder: str | Path) -> Path:
 
 
 @contextmanager
-def new_folder(folder: str | Path) -> Iterator[Path]:
-    """A hidden folder beside `folder` to write into; it takes the name when the block ends without an error.
+def scratch_folder(folder: str | Path) -> Iterator[Path]:
+    """A hidden folder beside `folder`, deleted when the block ends, by an error or Ctrl-C too.
 
-    A kill leaves at most the hidden one, named '.NAME.*.partial'. Its files get the usual permissions.
+    A kill leaves it, named '.NAME.*.partial'.
     """
-    target = require_free(folder)
+    target = Path(folder)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.parent / f".{target.name}.{uuid.uuid4().hex}.partial"
     try:
         partial.mkdir()
+        yield partial
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def new_folder(folder: str | Path) -> Iterator[Path]:
+    """A hidden folder beside `folder` to write into; it takes the name when the block ends without an error.
+
+    Its files get the usual permissions.
+    """
+    target = require_free(folder)
+    with scratch_folder(target) as partial:
         yield partial
         permissions = partial.stat().st_mode & 0o666
         for path in partial.rglob("*"):
@@ -50,5 +63,3 @@ def new_folder(folder: str | Path) -> Iterator[Path]:
         if target.exists():
             target.rmdir()
         partial.rename(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

@@ -9,12 +9,22 @@ import numpy as np
 
 from synthpriv.evaluation.disclosed import Disclosed
 from synthpriv.evaluation.scorecard import Scorecard, evaluate
-from synthpriv.progress import Report
+from synthpriv.privacy.column_store import (
+    MEMORY_LIMIT,
+    ColumnStore,
+    store_types,
+    stored_rows,
+    typed_rows,
+)
+from synthpriv.privacy.private_table import MOST_DISCLOSED
+from synthpriv.progress import Report, shares
 from synthpriv.release.policy import Decision, Policy, ReleaseFacts
-from synthpriv.release.reading import read_present
+from synthpriv.release.reading import draft_schema, judging_progress, read_present
 from synthpriv.release.report import internal_page
-from synthpriv.schema import Schema
-from synthpriv.tables import conform, read_table
+from synthpriv.schema import Identifier, Schema
+from synthpriv.schema.cells import hashed_cells
+from synthpriv.schema.values import place
+from synthpriv.tables import ShareDone, read_chunks
 
 HOLDOUT = 0.25
 
@@ -39,34 +49,23 @@ def judge_files(
     delta: float,
     policy: Policy,
     progress: Report,
+    memory_limit: int = MEMORY_LIMIT,
 ) -> Judged:
     """Judge `synthetic` against `real`; without a holdout file a fixed quarter of `real` serves as one.
 
     schema: None drafts one from `real`, which is then unconfirmed. `synthetic` may lack columns of the schema
     or have others: that is noted. The claim (epsilon, delta) is taken at its word: nobody can check it from
-    tables alone.
+    tables alone. memory_limit: bytes of real rows held in memory; what is larger goes to a nameless scratch
+    file.
     """
-    progress("reading tables", 0, 1)
-    schema = Schema.draft(read_table(real)) if schema is None else schema
-    frame, outside = conform(read_table(real, schema), schema)
-    if holdout is None:
-        held_out = np.random.default_rng(0).random(len(frame)) < HOLDOUT
-        train, rest = frame[~held_out], frame[held_out]
-    else:
-        train, rest = frame, conform(read_table(holdout, schema), schema)[0]
-    disclosed = Disclosed(
-        schema=schema,
-        train=train.reset_index(drop=True),
-        holdout=rest.reset_index(drop=True),
-        epsilon=epsilon,
-        delta=delta,
-        outside=outside,
-    )
+    schema = draft_schema(real) if schema is None else schema
+    disclosed = _read_real(real, holdout, schema, epsilon, delta, memory_limit, progress)
+    told = shares("reading the synthetic table", progress)
     scorecard = evaluate(
-        read_present(synthetic, schema),
+        lambda: read_present(synthetic, schema, progress=told),
         disclosed,
         target=target,
-        progress=lambda _, share: progress("judging", round(100 * share), 100),
+        progress=judging_progress(progress),
     )
     facts = ReleaseFacts(
         epsilon=epsilon,
@@ -79,6 +78,63 @@ def judge_files(
         attempts=1,
     )
     return Judged(scorecard=scorecard, decision=policy.decide(scorecard, facts), facts=facts)
+
+
+def _read_real(
+    real: Path,
+    holdout: Path | None,
+    schema: Schema,
+    epsilon: float,
+    delta: float,
+    memory_limit: int,
+    progress: Report,
+) -> Disclosed:
+    """The real rows by the public rule: samples as frames, all of them as positions in a store."""
+    stores = [Rows.read(real, schema, memory_limit, shares("reading real rows", progress))]
+    if holdout is None:
+        held_out = np.random.default_rng(0).random(stores[0].store.rows) < HOLDOUT
+        parts = [(stores[0], ~held_out), (stores[0], held_out)]
+    else:
+        stores.append(Rows.read(holdout, schema, memory_limit, shares("reading held-out rows", progress)))
+        parts = [(rows, np.ones(rows.store.rows, dtype=bool)) for rows in stores]
+    rng = np.random.default_rng(1)
+    share = MOST_DISCLOSED / sum(rows.store.rows for rows in stores)
+    drawn = [wanted & (rng.random(len(wanted)) < share) if share < 1 else wanted for _, wanted in parts]
+    (train, in_train), (rest, in_rest) = parts
+    return Disclosed(
+        schema=schema,
+        train=typed_rows(train.store, schema, drawn[0]),
+        holdout=typed_rows(rest.store, schema, drawn[1]),
+        epsilon=epsilon,
+        delta=delta,
+        outside=stores[0].outside,
+        every_train=stored_rows(train.store, schema, in_train),
+        every_holdout=stored_rows(rest.store, schema, in_rest),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """A table's rows as positions, and how many cells of each column were mapped into the domain."""
+
+    store: ColumnStore
+    outside: dict[str, int]
+
+    @classmethod
+    def read(cls, path: Path, schema: Schema, memory_limit: int, progress: ShareDone) -> Rows:
+        """Read a file chunk by chunk."""
+        store, outside = ColumnStore(store_types(schema), memory_limit), dict.fromkeys(schema.columns, 0)
+        for chunk in read_chunks(path, schema, progress=progress):
+            columns = {}
+            for name, column in schema.columns.items():
+                if isinstance(column, Identifier):
+                    columns[name] = hashed_cells(chunk[name]).view(np.int64)
+                    continue
+                placed = place(chunk[name], column)
+                columns[name] = placed.positions
+                outside[name] += int(placed.outside.sum())
+            store.append(columns)
+        return cls(store=store, outside=outside)
 
 
 def write_page(path: Path, judged: Judged, *, title: str) -> None:

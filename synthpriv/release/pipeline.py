@@ -11,15 +11,20 @@ from typing import Any
 
 from synthpriv.errors import ConfigurationError, nearest
 from synthpriv.evaluation.scorecard import Scorecard, evaluate
+from synthpriv.privacy import processes
+from synthpriv.privacy.column_store import MEMORY_LIMIT
 from synthpriv.privacy.ledger import Budget, Ledger
-from synthpriv.progress import Report
+from synthpriv.privacy.private_table import PrivateTable
+from synthpriv.progress import Report, shares
 from synthpriv.release.bundle import SUFFIXES, write_bundle
-from synthpriv.release.folders import new_folder, require_free
+from synthpriv.release.folders import new_folder, require_free, scratch_folder
 from synthpriv.release.policy import Decision, Policy, ReleaseFacts
 from synthpriv.release.preparation import open_private_table, table_name
+from synthpriv.release.reading import judging_progress
 from synthpriv.release.report import internal_page
 from synthpriv.schema import Boolean, Categorical, Schema
-from synthpriv.synthesizers.base import Claim, Synthesizer
+from synthpriv.synthesizers.base import Claim, FittedSynthesizer, Synthesizer
+from synthpriv.tables import read_chunks, write_chunks
 
 HOLDOUT = 0.25
 PAGE = "report.html"
@@ -31,7 +36,7 @@ class ReleaseRequest:
 
     out: the bundle's folder; internal files go to the folder beside it named `out` + '.internal'. rows: the
     table's row count, if public. sample_rows: synthetic rows (default: as many as were counted, all in).
-    seed: repeats the sample, never the noise.
+    seed: repeats the sample, never the noise. memory_limit: bytes of real rows held in memory.
     """
 
     table: Path
@@ -47,6 +52,7 @@ class ReleaseRequest:
     input_format: str | None = None
     output_format: str = "csv"
     seed: int | None = None
+    memory_limit: int = MEMORY_LIMIT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,18 +90,20 @@ class ReleaseOutcome:
         }
 
 
-def run_release(request: ReleaseRequest, progress: Report) -> ReleaseOutcome:
+def run_release(request: ReleaseRequest, progress: Report) -> ReleaseOutcome | None:
     """Fit, sample, judge, decide, and write the bundle if approved; charged to the ledger before it runs.
 
     Raises before any row is read if the folder is in use, the target is unfit, the schema is an unconfirmed
-    draft, or the budget does not suffice. A refused release leaves no table behind.
+    draft, or the budget does not suffice. A refused release leaves no table behind. Of several processes all
+    fit, and the lead alone goes on: None in the others.
     """
     target = _check_target(request.target, request.schema)
     if request.output_format not in SUFFIXES:
         raise ConfigurationError(
             f"the output format must be one of {', '.join(SUFFIXES)}, found {request.output_format!r}."
         )
-    out, internal = require_free(request.out), require_free(internal_folder(request.out))
+    out = require_free(request.out)
+    require_free(internal_folder(out))
     private = open_private_table(
         request.table,
         request.schema,
@@ -105,33 +113,60 @@ def run_release(request: ReleaseRequest, progress: Report) -> ReleaseOutcome:
         holdout=HOLDOUT,
         rows=request.rows,
         format=request.input_format,
+        memory_limit=request.memory_limit,
         progress=progress,
     )
     fitted = request.synthesizer.fit(private, progress=progress)
-    count = request.sample_rows or max(1, round(fitted.claim.rows / (1 - HOLDOUT)))
-    synthetic = fitted.sample(count, seed=request.seed, progress=progress)
+    if not processes.leads():
+        return None
+    with scratch_folder(out) as scratch:
+        candidate = scratch / f"synthetic.{request.output_format}"
+        return _judge(request, private, fitted, candidate, target, progress)
+
+
+def _judge(
+    request: ReleaseRequest,
+    private: PrivateTable,
+    fitted: FittedSynthesizer,
+    candidate: Path,
+    target: str | None,
+    progress: Report,
+) -> ReleaseOutcome:
+    """Sample into the file `candidate`, judge what it holds, and bundle it if it is approved."""
     claim, ledger = fitted.claim, private.ledger
+    count = request.sample_rows or max(1, round(claim.rows / (1 - HOLDOUT)))
+    chunks = fitted.sample_chunks(count, seed=request.seed, progress=progress)
+    write_chunks(chunks, candidate, fitted.schema)
     disclosed = private.disclose("release review", epsilon=claim.epsilon, delta=claim.delta)
+    told = shares("reading the synthetic table", progress)
     scorecard = evaluate(
-        synthetic,
+        lambda: read_chunks(candidate, fitted.schema, progress=told),
         disclosed,
         target=target,
-        progress=lambda _, share: progress("judging", round(100 * share), 100),
+        progress=judging_progress(progress),
     )
     facts = ReleaseFacts.of(ledger, scorecard)
     decision = request.policy.decide(scorecard, facts)
     ledger.record("verdict", approved=decision.approved)
     outside = sum((disclosed.outside or {}).values())
-    name = table_name(request.table)
-    page = _write_page(internal, scorecard, decision, facts, ledger, name, _notes(request, outside))
+    page = _write_page(
+        internal_folder(request.out),
+        scorecard,
+        decision,
+        facts,
+        ledger,
+        table_name(request.table),
+        _notes(request, outside),
+    )
     if decision.approved:
-        write_bundle(out, synthetic, fitted, ledger, decision, format=request.output_format)
+        progress("writing the bundle", 0, 1)
+        write_bundle(request.out, candidate, fitted, ledger, decision, format=request.output_format)
     return ReleaseOutcome(
         decision=decision,
         claim=claim,
         scorecard=scorecard,
         facts=facts,
-        bundle=out if decision.approved else None,
+        bundle=request.out if decision.approved else None,
         page=page,
         outside=outside,
         epsilon_left=ledger.left()[0],

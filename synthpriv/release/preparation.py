@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 
 from synthpriv.errors import ConfigurationError, LedgerError
+from synthpriv.privacy import processes
+from synthpriv.privacy.column_store import MEMORY_LIMIT
 from synthpriv.privacy.ledger import Budget, Ledger
 from synthpriv.privacy.private_table import PrivateTable, require_confirmed
 from synthpriv.progress import Report
@@ -25,6 +27,7 @@ def open_private_table(
     holdout: float = 0.0,
     rows: int | None = None,
     format: str | None = None,
+    memory_limit: int = MEMORY_LIMIT,
     progress: Report | None = None,
 ) -> PrivateTable:
     """The table behind the door, with room in its ledger for one fit; charges nothing.
@@ -36,25 +39,35 @@ def open_private_table(
     """
     table_format(table, format)
     require_confirmed(schema, synthesizer.accept_drafted_schema)
-    require_writable_ledger(ledger)
-    new = is_new_ledger(ledger)
-    if new and budget is None:
-        raise ConfigurationError(f"a new ledger needs a budget, found none for {str(ledger)!r}; pass one.")
-    book = Ledger.in_memory(budget) if new and budget is not None else Ledger.open(ledger, budget=budget)
-    delta = _require_room(book, synthesizer)
+    delta = processes.team().by_lead(lambda: _require_room(ledger, budget, synthesizer))
     if rows is not None:
         synthesizer.plan(schema, rows=max(1, round(rows * (1 - holdout))), delta=delta)
 
     def opened() -> Ledger:
-        return Ledger.open(ledger, dataset=table_name(table), budget=budget) if new else book
+        if not processes.leads():  # never charged, never asked
+            return Ledger.in_memory(Budget(epsilon=synthesizer.epsilon, delta=delta))
+        new = is_new_ledger(ledger)
+        return Ledger.open(ledger, dataset=table_name(table) if new else None, budget=budget)
 
     return PrivateTable.read(
-        table, schema, opened, holdout=holdout, rows=rows, format=format, progress=progress
+        table,
+        schema,
+        opened,
+        holdout=holdout,
+        rows=rows,
+        format=format,
+        memory_limit=memory_limit,
+        progress=progress,
     )
 
 
-def _require_room(ledger: Ledger, synthesizer: Synthesizer) -> float:
+def _require_room(path: Path, budget: Budget | None, synthesizer: Synthesizer) -> float:
     """The delta that the fit will have; raises BudgetExceeded or ConfigurationError if there is no room."""
+    require_writable_ledger(path)
+    new = is_new_ledger(path)
+    if new and budget is None:
+        raise ConfigurationError(f"a new ledger needs a budget, found none for {str(path)!r}; pass one.")
+    ledger = Ledger.in_memory(budget) if new and budget is not None else Ledger.open(path, budget=budget)
     epsilon = synthesizer.epsilon
     delta = allowed_delta(ledger, epsilon, synthesizer.delta)
     ledger.require(synthesizer.name, epsilon, delta or synthesizer.delta or ledger.budget.delta)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,12 +11,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from synthpriv.errors import nearest
-from synthpriv.schema.cells import distinct_cells, identifier_texts, read_numbers
+from synthpriv.schema.cells import cell_texts, distinct_cells, hashed_cells, identifier_texts, read_numbers
 from synthpriv.schema.columns import AnyColumn, Boolean, Categorical, DateTime, Float, Identifier, Integer
 from synthpriv.schema.declaration import Schema
 from synthpriv.schema.values import MISSING, place, restore
 
 Mask = npt.NDArray[np.bool_]
+
+_MISSING = "is missing, but not declared nullable"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +44,41 @@ def check_table(frame: pd.DataFrame, schema: Schema) -> list[Mismatch]:
     [Mismatch(column='age', problem='is outside 17..90', rows=1),
      Mismatch(column='age', problem='is not a whole number', rows=1)]
     """
-    names = list(frame.columns)
-    found = list(_check_names(names, len(frame), schema))
-    for name, column in schema.columns.items():
-        if names.count(name) == 1 and len(frame):
-            found.extend(_check_column(frame[name].reset_index(drop=True), name, column, schema))
+    return check_chunks(lambda: [frame], schema)
+
+
+def check_chunks(chunks: Callable[[], Iterable[pd.DataFrame]], schema: Schema) -> list[Mismatch]:
+    """The same for a table that `chunks` reads in parts, anew with each call.
+
+    Memory does not grow with the table, but for 8 bytes a row of an identifier that bounds its rows. The
+    table is read a second time where one breaks its bound, to name an example.
+    """
+    names: list[Any] = []
+    rows = 0
+    checks: dict[str, _ColumnCheck] = {}
+    for chunk in chunks():
+        if not checks:
+            names = list(chunk.columns)
+            checks = {n: _ColumnCheck(n, c, schema) for n, c in schema.columns.items() if names.count(n) == 1}
+        rows += len(chunk)
+        for name, check in checks.items():
+            if len(chunk):
+                check.add(chunk[name].reset_index(drop=True))
+    found = list(_check_names(names, rows, schema))
+    for name, check in checks.items():
+        crowded = check.crowded()
+        example = _first_of(chunks(), name, crowded) if len(crowded) else None
+        found.extend(check.mismatches(len(crowded) and check.rows_of(crowded), example))
     return found
+
+
+def _first_of(chunks: Iterable[pd.DataFrame], name: str, hashes: npt.NDArray[np.uint64]) -> str | None:
+    """The first cell of the column that has one of the hashes."""
+    for chunk in chunks:
+        hits = np.isin(hashed_cells(_present_texts(chunk[name])), hashes)
+        if hits.any():
+            return str(chunk[name].iloc[int(hits.argmax())])
+    return None
 
 
 def _check_names(names: list[Any], rows: int, schema: Schema) -> Iterator[Mismatch]:
@@ -64,24 +95,77 @@ def _check_names(names: list[Any], rows: int, schema: Schema) -> Iterator[Mismat
             yield Mismatch(column=name, problem="has no rows", rows=0)
 
 
-def _check_column(cells: pd.Series, name: str, column: AnyColumn, schema: Schema) -> Iterator[Mismatch]:
-    if isinstance(column, Identifier):
-        texts = identifier_texts(cells)
-        missing = texts.isna().to_numpy(dtype=bool) | (texts.str.strip() == "").to_numpy(dtype=bool)
-        findings = _identifier_problems(texts.mask(missing), name, column, schema)
-    else:
-        missing, findings = _value_problems(cells, column)
-    codes, _ = distinct_cells(cells)
-    if missing.all():
-        findings.append(("remark: every cell is missing", missing))
-    elif len(cells) > 1 and (codes == codes[0]).all():
-        findings.append(("remark: every row holds the same value", ~missing))
-    if not column.nullable:
-        findings.insert(0, ("is missing, but not declared nullable", missing))
-    for problem, rows in findings:
-        if rows.any():
-            example = None if missing[rows.argmax()] else str(cells.iloc[rows.argmax()])
-            yield Mismatch(column=name, problem=problem, rows=int(rows.sum()), example=example)
+class _ColumnCheck:
+    """What is wrong with one column, gathered chunk by chunk."""
+
+    def __init__(self, name: str, column: AnyColumn, schema: Schema) -> None:
+        self._name, self._column = name, column
+        self._most = schema.max_rows_per_unit if name == schema.privacy_unit else 1
+        self._is_unit = name == schema.privacy_unit
+        self._bounded = isinstance(column, Identifier) and (self._is_unit or column.unique)
+        self._hashes = [np.zeros(0, dtype=np.uint64)]
+        self._found: dict[str, tuple[int, str | None]] = {}
+        self._rows = self._present = 0
+        self._values: set[str | None] = set()
+        self._example: str | None = None
+
+    def add(self, cells: pd.Series) -> None:
+        """Check the next cells, numbered from 0."""
+        if isinstance(self._column, Identifier):
+            texts = _present_texts(cells)
+            missing = texts.isna().to_numpy(dtype=bool)
+            matches = texts.str.fullmatch(self._column.pattern).fillna(False).to_numpy(dtype=bool)
+            findings = [(f"does not match the pattern {self._column.pattern}", ~missing & ~matches)]
+            if self._bounded:
+                self._hashes.append(hashed_cells(texts[~missing]))
+        else:
+            missing, findings = _value_problems(cells, self._column)
+        if not self._column.nullable:
+            findings.insert(0, (_MISSING, missing))
+        for problem, rows in findings:
+            if rows.any():
+                at = int(rows.argmax())
+                count, example = self._found.get(problem, (0, None if missing[at] else str(cells.iloc[at])))
+                self._found[problem] = (count + int(rows.sum()), example)
+        if self._example is None and not missing.all():
+            self._example = str(cells.iloc[int((~missing).argmax())])
+        self._rows, self._present = self._rows + len(cells), self._present + int((~missing).sum())
+        if len(self._values) < 2:
+            codes, values = distinct_cells(cells)
+            self._values |= set(cell_texts(values)) | ({None} if (codes < 0).any() else set())
+
+    def crowded(self) -> npt.NDArray[np.uint64]:
+        """The hashes of identifiers that own more rows than they may, sorted."""
+        self._hashes = [np.sort(np.concatenate(self._hashes))]
+        hashes = self._hashes[0]
+        return np.unique(hashes[self._most :][hashes[self._most :] == hashes[: -self._most]])
+
+    def rows_of(self, crowded: npt.NDArray[np.uint64]) -> int:
+        """How many rows they own."""
+        hashes = self._hashes[0]
+        upto, below = (np.searchsorted(hashes, crowded, side=side) for side in ("right", "left"))
+        return int((upto - below).sum())
+
+    def mismatches(self, crowded: int, example: str | None) -> Iterator[Mismatch]:
+        """All that was found; crowded: the rows of identifiers that own too many, and the first of them."""
+        found = dict(self._found)
+        if crowded and self._is_unit:
+            found[f"belongs to a unit with more than {self._most} rows"] = (crowded, example)
+        elif crowded:
+            found["repeats another row's identifier, but is declared unique"] = (crowded, example)
+        if self._rows and not self._present:
+            found["remark: every cell is missing"] = (self._rows, None)
+        elif self._rows > 1 and len(self._values) == 1:
+            found["remark: every row holds the same value"] = (self._present, self._example)
+        for problem in sorted(found, key=_MISSING.__ne__):
+            rows, example = found[problem]
+            yield Mismatch(column=self._name, problem=problem, rows=rows, example=example)
+
+
+def _present_texts(cells: pd.Series) -> pd.Series:
+    """Identifiers as text, a blank one missing."""
+    texts = identifier_texts(cells)
+    return texts.mask((texts.str.strip() == "").fillna(False).to_numpy(dtype=bool))
 
 
 def _value_problems(
@@ -112,19 +196,3 @@ def _value_problems(
         excess = np.abs(np.where(beyond, np.nan, numbers) - written) > 1e-9
         findings.append((f"has more than {column.decimals} decimals (they are rounded)", excess))
     return missing, findings
-
-
-def _identifier_problems(
-    texts: pd.Series, name: str, column: Identifier, schema: Schema
-) -> list[tuple[str, Mask]]:
-    present = texts.notna().to_numpy(dtype=bool)
-    matches = texts.str.fullmatch(column.pattern).fillna(False).to_numpy(dtype=bool)
-    findings = [(f"does not match the pattern {column.pattern}", present & ~matches)]
-    most = schema.max_rows_per_unit if name == schema.privacy_unit else 1
-    if name == schema.privacy_unit:
-        crowded = (texts.groupby(texts).transform("size") > most).to_numpy(dtype=bool)
-        findings.append((f"belongs to a unit with more than {most} rows", crowded))
-    elif column.unique:
-        repeated = texts.duplicated(keep=False).to_numpy(dtype=bool) & present
-        findings.append(("repeats another row's identifier, but is declared unique", repeated))
-    return findings

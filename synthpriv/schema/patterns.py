@@ -46,6 +46,56 @@ def check_pattern(pattern: Any) -> None:
         )
 
 
+def layouts(pattern: str) -> list[tuple[str, ...]] | None:
+    """The characters that each place of a value may hold, for every length that values of `pattern` have.
+
+    None for a pattern in which one value may be made in two ways: with alternatives, or two open lengths.
+
+    >>> layouts("[ab][0-3]{1,2}")
+    [('ab', '0123'), ('ab', '0123', '0123')]
+    """
+    return _layouts(_parser.parse(pattern))
+
+
+def _layouts(states: Any) -> list[tuple[str, ...]] | None:
+    found: list[tuple[str, ...]] = [()]
+    for code, value in states:
+        options: list[tuple[str, ...]] | None
+        if code.name == "AT":
+            continue
+        if code.name == "SUBPATTERN":
+            options = _layouts(value[-1])
+        elif code.name in ("MAX_REPEAT", "MIN_REPEAT"):
+            inner = _layouts(value[2])
+            most = max(value[0], int(min(value[1], _MOST_REPEATS)))
+            once = inner is not None and len(inner) == 1 and inner[0]
+            options = [once * times for times in range(value[0], most + 1)] if once else None
+        else:
+            options = None if code.name == "BRANCH" else [(_characters(code.name, value),)]
+        if options is None or (len(options) > 1 and len(found) > 1):
+            return None
+        found = [one + other for one in found for other in options]
+    return found
+
+
+def _characters(code: str, value: Any) -> str:
+    """The characters of one place: a literal, a class, a dot."""
+    if code == "LITERAL":
+        return chr(value)
+    named: set[str] = {"\n"} if code == "ANY" else set() if code == "IN" else {chr(value)}
+    negated = code != "IN"
+    for member, part in value if code == "IN" else ():
+        if member.name == "NEGATE":
+            negated = True
+        elif member.name == "CATEGORY":
+            inside = set(_CHARACTERS[part.name.replace("_NOT_", "_")])
+            named |= set(string.printable) - inside if "_NOT_" in part.name else inside
+        else:
+            low, high = (part, part) if member.name == "LITERAL" else part
+            named |= set(map(chr, range(low, high + 1)))
+    return "".join(sorted(set(string.printable) - named if negated else named))
+
+
 def _effort(states: Any) -> int:
     """A bound on the characters that are looked at to make one value."""
     return sum(_effort_of(code.name, value) for code, value in states)

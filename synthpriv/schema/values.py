@@ -23,7 +23,6 @@ from synthpriv.schema.columns import (
     Categorical,
     DateTime,
     Float,
-    Identifier,
     Integer,
     canonical,
 )
@@ -144,37 +143,3 @@ def _place_moments(moments: npt.NDArray[np.datetime64], column: DateTime) -> _Fo
     steps = seconds // SECONDS[column.resolution]
     inside = np.clip(steps, 0, column.size - 1)
     return np.where(unread, _OUTSIDE, inside), (steps != inside) & ~unread
-
-
-def identifiers(
-    count: int, column: Identifier, name: str, seed: int | None = None, taken: set[str] | None = None
-) -> pd.Series:
-    """`count` new values from the column's pattern, unique where declared; carries no information.
-
-    taken: values of earlier chunks, which a unique column must avoid too; the new ones are added to it.
-    """
-    import random
-
-    import rstr
-
-    from synthpriv.errors import ConfigurationError
-
-    maker = rstr.Rstr(random.Random(seed) if seed is not None else random.SystemRandom())
-    if not column.unique:
-        return pd.Series([maker.xeger(column.pattern) for _ in range(count)], dtype="str", name=name)
-    made: list[str] = []
-    taken = set() if taken is None else taken
-    tries = 0
-    while len(made) < count:
-        value = maker.xeger(column.pattern)
-        if value not in taken:
-            taken.add(value)
-            made.append(value)
-        tries += 1
-        if tries > 20 * count + 1000:
-            wanted = count + len(taken) - len(made)
-            raise ConfigurationError(
-                f"identifier {name!r} must have at least {wanted} distinct values, found {len(taken)} from "
-                f"pattern {column.pattern!r}; widen the pattern or declare unique = false."
-            )
-    return pd.Series(made, dtype="str", name=name)

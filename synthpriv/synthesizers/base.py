@@ -16,11 +16,13 @@ import torch
 from synthpriv.encoding.partition import Partition
 from synthpriv.encoding.table_encoder import Codes, TableEncoder, learn_encoder
 from synthpriv.errors import ConfigurationError
+from synthpriv.privacy import processes
 from synthpriv.privacy.ledger import Budget, Ledger, Release
 from synthpriv.privacy.private_table import PrivateTable, require_confirmed
 from synthpriv.privacy.randomness import is_private
 from synthpriv.progress import SAMPLING, Report, bars, silent
 from synthpriv.schema import Schema
+from synthpriv.schema.identifiers import IdentifierMaker
 from synthpriv.schema.values import Positions
 from synthpriv.synthesizers import configuration, saving
 from synthpriv.synthesizers.anchor import Anchor
@@ -28,6 +30,7 @@ from synthpriv.synthesizers.conditions import accepted_rows, allowed_cells, impo
 from synthpriv.synthesizers.planning import FitPlan, TrainingSettings, count_epsilon, make_plan
 
 SAMPLING_CHUNK = 65_536
+DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +52,10 @@ class Synthesizer(ABC):
 
     epsilon: the all-in privacy loss of one fit, encoding and row count included (math.inf: no noise, marked
     NOT_PRIVATE). delta: None takes the ledger's. random_state: drives initial weights, never the noise.
-    verbose: progress bars on a terminal.
+    verbose: progress bars on a terminal. device: 'auto' (a GPU when there is one), 'cpu' or 'cuda'.
+
+    Started by torchrun, several processes fit together, each with the same arguments; all return the same
+    fitted model.
     """
 
     name: ClassVar[str] = ""
@@ -59,6 +65,7 @@ class Synthesizer(ABC):
     random_state: int | None = None
     verbose: bool = False
     accept_drafted_schema: bool = False
+    device: str = "auto"
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -69,6 +76,7 @@ class Synthesizer(ABC):
             configuration.require("random_state", self.random_state, 0, 2**63 - 1, whole=True)
         configuration.require_flag("verbose", self.verbose)
         configuration.require_flag("accept_drafted_schema", self.accept_drafted_schema)
+        configuration.require_choice("device", self.device, DEVICES)
 
     def fit(
         self,
@@ -85,16 +93,14 @@ class Synthesizer(ABC):
         would drown the table, UnconfirmedSchema for a drafted one.
         """
         if self.verbose and progress is None:
-            with bars() as shown:
+            with bars(processes.leads()) as shown:
                 return self.fit(table, schema, rows=rows, progress=shown)
         private = self._behind_the_door(table, schema, rows)
         require_confirmed(private.schema, self.accept_drafted_schema)
-        ledger = private.ledger
-        delta = allowed_delta(ledger, self.epsilon, self.delta)
-        release = ledger.open_release(self.name, epsilon=self.epsilon, delta=delta)
-        self._require_delta(delta)
-        if private.schema.unconfirmed:
-            ledger.record("drafted schema accepted", columns=list(private.schema.unconfirmed))
+        team = processes.team()
+        team.require_same(configuration=configuration.to_dict(self))
+        release = self._open_release(private)
+        delta = release.budget.delta
         report = progress or silent
         public_rows = private.public_rows
         if public_rows is None:
@@ -105,10 +111,9 @@ class Synthesizer(ABC):
         )
         encoder = self._learn_encoder(private, release, plan, report)
         generator = torch.Generator()
-        if self.random_state is None:
-            generator.seed()
-        else:
-            generator.manual_seed(self.random_state)
+        generator.manual_seed(
+            team.by_lead(lambda: generator.seed() if self.random_state is None else self.random_state)
+        )
         fitting = Fitting(
             private=private,
             release=release,
@@ -122,9 +127,9 @@ class Synthesizer(ABC):
         claim = Claim(
             epsilon=self.epsilon,
             delta=delta,
-            epsilon_replace_one=release.spent_replace_one(),
+            epsilon_replace_one=team.by_lead(release.spent_replace_one),
             rows=public_rows,
-            ledger_digest=ledger.digest,
+            ledger_digest=team.by_lead(lambda: private.ledger.digest),
             private=math.isfinite(self.epsilon) and is_private(),
             domain_from_data=bool(private.schema.unconfirmed),
         )
@@ -145,6 +150,22 @@ class Synthesizer(ABC):
             marginal_share=self._marginal_share(),
             training=self._training_settings(schema),
         )
+
+    def _open_release(self, private: PrivateTable) -> Release:
+        """The allowance of this fit in the lead's ledger; other processes only hold its name."""
+        ledger = private.ledger
+
+        def opened() -> tuple[str, float]:
+            delta = allowed_delta(ledger, self.epsilon, self.delta)
+            release = ledger.open_release(self.name, epsilon=self.epsilon, delta=delta)
+            self._require_delta(delta)
+            if private.schema.unconfirmed:
+                ledger.record("drafted schema accepted", columns=list(private.schema.unconfirmed))
+            return release.identity, delta
+
+        identity, delta = processes.team().by_lead(opened)
+        budget = Budget(epsilon=self.epsilon, delta=delta)
+        return Release(ledger=ledger, identity=identity, label=self.name, budget=budget)
 
     def _require_delta(self, delta: float | None) -> None:
         if math.isfinite(self.epsilon) and not delta:
@@ -314,7 +335,7 @@ class FittedSynthesizer:
     ) -> Iterator[pd.DataFrame]:
         """The rows that `sample` gives for the same arguments, SAMPLING_CHUNK at a time and at least once.
 
-        Memory does not grow with `n`, but for identifiers that must be unique.
+        Memory does not grow with `n`, but for unique identifiers of a pattern with alternatives.
         """
         count = self.claim.rows if n is None else n
         configuration.require("n", count, 0, 10**9, whole=True)
@@ -327,9 +348,9 @@ class FittedSynthesizer:
             fixed, allowed = allowed_cells(conditions, self.encoder)
         report = progress or silent
         report(SAMPLING, 0, count)
-        made, taken = 0, dict[str, set[str]]()
+        made, makers = 0, dict[str, IdentifierMaker]()
         for codes in in_chunks(self._draw_codes(int(count), generator, allowed), SAMPLING_CHUNK):
-            frame = self.encoder.decode(codes, rng, taken)
+            frame = self.encoder.decode(codes, rng, makers)
             made += len(frame)
             report(SAMPLING, made, count)
             yield impose(frame, fixed, self.schema) if fixed else frame
@@ -351,7 +372,12 @@ class FittedSynthesizer:
             yield drawn
 
     def save(self, path: Any) -> None:
-        """Write a folder with synthesizer.json and weights.safetensors; no pickle, no private row."""
+        """Write a folder with synthesizer.json and weights.safetensors; no pickle, no private row.
+
+        Among several processes the lead writes, and nothing happens in the others.
+        """
+        if not processes.leads():
+            return
         description = {
             "kind": self.config.name,
             "config": configuration.to_dict(self.config),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar, dataclass_transform
 
@@ -70,6 +70,12 @@ def require_flag(name: str, value: Any) -> None:
     """Raise ConfigurationError unless `value` is True or False."""
     if not isinstance(value, bool):
         raise ConfigurationError(f"{name} must be True or False, found {value!r}.")
+
+
+def require_choice(name: str, value: Any, choices: Sequence[str]) -> None:
+    """Raise ConfigurationError unless `value` is one of `choices`."""
+    if value not in choices:
+        raise ConfigurationError(f"{name} must be one of {', '.join(choices)}, found {value!r}.")
 
 
 def layer_widths(name: str, value: Any) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ no packing, no batch statistic, no penalty that mixes rows, and labels are drawn
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import ClassVar
@@ -19,6 +20,7 @@ from torch.nn import functional
 
 from synthpriv.encoding.codec import MAX_CELLS
 from synthpriv.encoding.table_encoder import Codes, TableEncoder
+from synthpriv.privacy import devices
 from synthpriv.privacy.dpsgd_plan import Optimization
 from synthpriv.schema import Schema
 from synthpriv.synthesizers.base import Fitting, SampleModel, Synthesizer
@@ -125,13 +127,15 @@ class _Game:
         steps: int,
     ) -> None:
         self.config, self.sizes = config, encoder.sizes
-        self.outside, self.inside = random, loss_generator()
-        self.released = torch.from_numpy(np.concatenate(encoder.shares)).float()
+        device = devices.resolve(config.device)
+        self.released = torch.from_numpy(np.concatenate(encoder.shares)).float().to(device)
         self.generator = Generator(encoder.shares, label, config.embedding_dim, config.generator_dim)
         self.discriminator = Discriminator(self.sizes, config.discriminator_dim)
         for network in (self.generator, self.discriminator):
             initialise(network, random)
-        self.label_shares = None if label is None else torch.from_numpy(encoder.shares[label])
+            network.to(device)
+        self.outside, self.inside = devices.generator_on(device, random), loss_generator(device)
+        self.label = None if label is None else self.released.split(list(self.sizes))[label].log()
         turns = max(1, steps // config.discriminator_steps)
         self.optimizer = torch.optim.Adam(
             self.generator.parameters(), lr=config.generator_learning_rate, betas=(0.5, 0.9)
@@ -139,15 +143,15 @@ class _Game:
         self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
             self.optimizer, turns, eta_min=config.generator_learning_rate / 10
         )
-        self.average = torch.optim.swa_utils.AveragedModel(self.generator)
+        self.averaged = copy.deepcopy(self.generator)
         self.turn, self.average_from = 0, turns // 2
 
     def generate(self, count: int, random: torch.Generator) -> Tensor:
         """Logits of `count` generated rows, labels drawn from their released frequencies."""
         labels = None
-        if self.label_shares is not None:
-            labels = torch.multinomial(self.label_shares, count, replacement=True, generator=random)
-        noise = torch.randn(count, self.config.embedding_dim, generator=random)
+        if self.label is not None:
+            labels = drawn_codes(self.label.expand(count, -1), [len(self.label)], random)[:, 0]
+        noise = torch.randn(count, self.config.embedding_dim, generator=random, device=self.released.device)
         logits: Tensor = self.generator(noise, labels)
         return logits
 
@@ -171,16 +175,16 @@ class _Game:
         self.schedule.step()
         self.turn += 1
         if self.turn > self.average_from:
-            self.average.update_parameters(self.generator)
+            with torch.no_grad():
+                for mean, p in zip(self.averaged.parameters(), self.generator.parameters(), strict=True):
+                    mean.lerp_(p, 1 / (self.turn - self.average_from))
 
     def averaged_generator(self) -> Generator:
         """The mean of the generator's weights over its second half, its columns matched to released ones."""
-        averaged = self.average.module
-        assert isinstance(averaged, Generator)
-        self.generator = averaged
+        self.generator = self.averaged
         with torch.no_grad():
-            averaged.heads.match_shares(self.generate(CALIBRATION_POOL, self.outside), self.released)
-        return averaged
+            self.averaged.heads.match_shares(self.generate(CALIBRATION_POOL, self.outside), self.released)
+        return self.averaged.cpu()
 
 
 class CTGANModel(SampleModel):

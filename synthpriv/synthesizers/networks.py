@@ -18,13 +18,13 @@ HEAD_SCALE = 0.1
 Shares = Sequence[npt.NDArray[np.float64]]
 
 
-def loss_generator() -> torch.Generator:
+def loss_generator(device: torch.device) -> torch.Generator:
     """Randomness for use inside a loss on real rows, and nowhere else.
 
     How far such a stream advances depends on the private size of each batch, so that nothing released may
-    draw from it afterwards; it is seeded by the operating system.
+    draw from it afterwards; it is seeded by the operating system, in each process anew.
     """
-    generator = torch.Generator()
+    generator = torch.Generator(device)
     generator.seed()
     return generator
 
@@ -117,7 +117,7 @@ class VariationalAutoencoder(nn.Module):
         """Reconstruction plus beta times the divergence from the standard normal (shape (rows,))."""
         mean, log_variance = self.to_latent(functional.silu(self.first(codes))).chunk(2, dim=1)
         log_variance = log_variance.clamp(-8.0, 4.0)
-        noise = torch.randn(mean.shape, generator=generator)
+        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
         logits = self.decoder(mean + noise * (0.5 * log_variance).exp())
         divergence = 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance).sum(1)
         loss: Tensor = self.decoder.heads.row_loss(logits, codes) + beta * divergence
@@ -153,31 +153,38 @@ class Generator(nn.Module):
         if self.label_column is None or labels is None:
             logits: Tensor = self.heads(self.body(noise))
             return logits
-        known = functional.one_hot(labels, self.labels).float()
+        known = one_hot(labels, self.labels)
         parts = list(self.heads(self.body(torch.cat([noise, known], dim=1))).split(self.heads.sizes, dim=1))
         parts[self.label_column] = (known - 1.0) * 50.0
         return torch.cat(parts, dim=1)
+
+
+def one_hot(codes: Tensor, cells: int) -> Tensor:
+    """Codes of shape (rows,) as rows of one 1.0 each; unlike torch's, it never waits to look at them."""
+    return torch.zeros(len(codes), cells, device=codes.device).scatter_(1, codes[:, None], 1.0)
 
 
 def relaxed_one_hot(
     logits: Tensor, sizes: Sequence[int], temperature: float, generator: torch.Generator
 ) -> Tensor:
     """One-hot draws of every column that gradients can flow through (Jang et al. 2017, straight-through)."""
-    uniform = torch.rand(logits.shape, generator=generator).clamp_(1e-9, 1 - 1e-7)
+    uniform = torch.rand(logits.shape, generator=generator, device=logits.device).clamp_(1e-9, 1 - 1e-7)
     noisy = (logits - (-uniform.log()).log()) / temperature
     soft = torch.cat([part.softmax(1) for part in noisy.split(list(sizes), dim=1)], dim=1)
     hard = torch.cat(
-        [functional.one_hot(part.argmax(1), part.shape[1]) for part in soft.split(list(sizes), dim=1)], dim=1
+        [one_hot(part.argmax(1), part.shape[1]) for part in soft.split(list(sizes), dim=1)], dim=1
     )
     return hard - soft.detach() + soft
 
 
 def drawn_codes(logits: Tensor, sizes: Sequence[int], generator: torch.Generator) -> Tensor:
-    """Codes drawn from every column's softmax (shape (rows, columns)): the race of exponentials."""
-    race = torch.empty_like(logits).exponential_(generator=generator)
-    # log of probability over exponential: its largest entry is a draw (Gumbel)
-    noisy = logits - race.log_()
-    return torch.stack([part.argmax(1) for part in noisy.split(list(sizes), dim=1)], dim=1)
+    """Codes drawn from every column's softmax (shape (rows, columns)), one uniform number a code."""
+    uniform = torch.rand((len(logits), len(sizes)), generator=generator, device=logits.device)
+    drawn = []
+    for column, part in enumerate(logits.split(list(sizes), dim=1)):
+        reached = part.softmax(1).cumsum_(1)[:, :-1]  # the last code takes what rounding leaves
+        drawn.append((reached <= uniform[:, column, None]).sum(1))
+    return torch.stack(drawn, dim=1)
 
 
 class Discriminator(nn.Module):

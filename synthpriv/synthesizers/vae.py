@@ -10,6 +10,7 @@ import torch
 
 from synthpriv.encoding.codec import MAX_CELLS
 from synthpriv.encoding.table_encoder import Codes, TableEncoder
+from synthpriv.privacy import devices
 from synthpriv.privacy.dpsgd_plan import Optimization
 from synthpriv.schema import Schema
 from synthpriv.synthesizers.base import Fitting, SampleModel, Synthesizer
@@ -69,7 +70,9 @@ class VAESynthesizer(Synthesizer):
         steps = plan.training.steps
         network = VariationalAutoencoder(encoder.shares, self.embedding_dim, self.hidden_dim)
         initialise(network, generator)
-        inside = loss_generator()
+        device = devices.resolve(self.device)
+        network.to(device)
+        inside = loss_generator(device)
         fitting.private.train(
             fitting.release,
             "training",
@@ -81,7 +84,7 @@ class VAESynthesizer(Synthesizer):
             lambda step: report("training", step + 1, steps),
             report,
         )
-        decoder = network.decoder
+        decoder = network.decoder.cpu()
         with torch.no_grad():
             pool = decoder(torch.randn(CALIBRATION_POOL, self.embedding_dim, generator=generator))
         decoder.heads.match_shares(pool, torch.from_numpy(np.concatenate(encoder.shares)).float())

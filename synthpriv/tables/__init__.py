@@ -9,6 +9,7 @@ from synthpriv.tables.formats import Format as Format
 from synthpriv.tables.formats import table_format as table_format
 from synthpriv.tables.reading import CHUNK_ROWS as CHUNK_ROWS
 from synthpriv.tables.reading import Progress as Progress
+from synthpriv.tables.reading import ShareDone as ShareDone
 from synthpriv.tables.reading import read_chunks as read_chunks
 from synthpriv.tables.reading import read_table as read_table
 from synthpriv.tables.shape import check_shape as check_shape

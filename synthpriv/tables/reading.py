@@ -154,7 +154,7 @@ def _read_csv(path: Path, delimiter: str, schema: Schema | None) -> _Read:
     try:
         with _open_binary(path) as file:
             text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-            records = csv.reader(text, delimiter=delimiter)
+            records = csv.reader(_lines(text), delimiter=delimiter)
             blank = 0
             while (names := next(records, None)) == []:
                 blank += 1
@@ -203,7 +203,9 @@ def _csv_batches(path: Path, delimiter: str, width: int, blank: int) -> Iterator
         for batch in pa.csv.open_csv(plain, header, layout, text):
             last = batch if batch.num_rows else last
             yield batch, source.tell() / source.size()
-    except pa.ArrowInvalid:
+    except pa.ArrowInvalid as error:
+        if "straddling" in str(error):
+            raise _too_long() from None
         if ragged:
             row, found = ragged[0]
             raise TableError(
@@ -215,6 +217,21 @@ def _csv_batches(path: Path, delimiter: str, width: int, blank: int) -> Iterator
         _check_quotes(path)
 
 
+def _lines(file: IO[Any]) -> Iterator[Any]:
+    """The lines of a file; raises TableError for one that could fill memory, as a few packed bytes can."""
+    while line := file.readline(_BLOCK_BYTES):
+        if len(line) == _BLOCK_BYTES:
+            raise _too_long()
+        yield line
+
+
+def _too_long() -> TableError:
+    return TableError(
+        f"a row must be shorter than {_BLOCK_BYTES >> 20} MiB, found a longer one; check that the file is a "
+        "table, and that every quote is closed."
+    )
+
+
 def _open_binary(path: Path) -> IO[bytes]:
     return gzip.open(path) if is_gzip(path) else open(path, "rb")  # type: ignore[return-value]
 
@@ -223,7 +240,7 @@ def _not_utf8(path: Path) -> Exception:
     """The error that names the first byte that is not UTF-8; where there is none, the file is damaged."""
     start = 0
     with _open_binary(path) as file:
-        for number, line in enumerate(file, start=1):
+        for number, line in enumerate(_lines(file), start=1):
             try:
                 line.decode("utf-8")
             except UnicodeDecodeError as error:
@@ -238,7 +255,7 @@ def _not_utf8(path: Path) -> Exception:
 def _check_quotes(path: Path) -> None:
     """A cut file ends inside a quoted cell, which then holds the rest of the file: refuse it."""
     with _open_binary(path) as file:
-        if sum(line.count(b'"') for line in file) % 2:
+        if sum(line.count(b'"') for line in _lines(file)) % 2:
             raise TableError(
                 f"every quoted cell must be closed, found one open at the end of {path.name!r}; "
                 "the file is cut short or a quote is not doubled."

@@ -22,6 +22,7 @@ FLOORS = {
     "release": 6,
     "tasks": 6,
     "cli": 7,
+    "__main__": 8,
 }
 ONE_HOME = {
     "opacus": "synthpriv/privacy/dpsgd.py",
@@ -101,7 +102,7 @@ def one_home_for_privacy_libraries(code: Code) -> Iterator[str]:
 
 def private_rows_behind_the_door(code: Code) -> Iterator[str]:
     """The rows live in mangled slots of PrivateTable; no other file names those, or what takes raw rows."""
-    inside = {f"{PACKAGE}.privacy.mechanisms", f"{PACKAGE}.privacy.dpsgd.train_private"}
+    inside = {f"{PACKAGE}.privacy.{name}" for name in ("mechanisms", "intake", "dpsgd.train_private")}
     for module in code.values():
         if module.path == DOOR:
             continue

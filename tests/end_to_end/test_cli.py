@@ -266,3 +266,23 @@ def test_the_installed_command_is_silent_in_a_pipe(folder: Path) -> None:
     ran = subprocess.run(fit, capture_output=True, text=True, check=True)
     assert ran.stderr == ""
     assert json.loads(ran.stdout)["saved"] == "saved"
+
+
+def test_a_release_under_a_tiny_memory_limit_is_a_release(folder: Path, synthpriv: Command) -> None:
+    ran = synthpriv("release", "people.csv", *FIT, "--out", "shared", "--memory-limit", "1KiB", "--json")
+    assert ran.code == 0, ran
+    assert ran.json["approved"]
+    assert ran.json["scorecard"]["rows"]["synthetic"] == len(pd.read_csv(folder / "shared/synthetic.csv"))
+    assert synthpriv("verify", "shared").code == 0
+    judged = synthpriv(
+        "evaluate",
+        "people.csv",
+        "shared/synthetic.csv",
+        "--schema",
+        "people.toml",
+        "--memory-limit",
+        "1KiB",
+        "--json",
+    )
+    assert judged.json["scorecard"]["rows"]["train"] + judged.json["scorecard"]["rows"]["holdout"] == 2000
+    assert not [path for path in folder.iterdir() if path.name.endswith(".partial")]

@@ -291,3 +291,12 @@ def test_evaluate_refuses_what_it_cannot_judge(released: tuple[Path, Ran], synth
 def test_debug_shows_the_traceback(synthpriv: Command) -> None:
     with pytest.raises(Exception, match="nowhere"):
         synthpriv("verify", "nowhere", "--debug")
+
+
+@pytest.mark.parametrize("size", ["much", "2 iB", "-1MiB", "1e3", ""])
+def test_a_memory_limit_is_a_size(folder: Path, synthpriv: Command, size: str) -> None:
+    for command in (("fit", "people.csv", *FIT, "--out", "x"), ("evaluate", "people.csv", "people.csv")):
+        words = (*command, "--memory-limit", size)
+        words = words if command[0] == "fit" else (*words, "--schema", "people.toml")
+        synthpriv(*words).failed("--memory-limit must be a number of bytes, KiB, MiB or GiB", "2GiB")
+    assert not (folder / "people.ledger.sqlite").exists()

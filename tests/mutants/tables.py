@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from synthpriv.errors import TableError
-from synthpriv.privacy import accounting, ledger, private_table
+from synthpriv.privacy import accounting, intake, ledger
 from synthpriv.privacy.events import Counts
 from synthpriv.privacy.private_table import PrivateTable
 from synthpriv.schema import Categorical, Integer
@@ -123,7 +123,7 @@ def every_row_of_a_unit_kept() -> None:
         units = np.unique(hashes, return_inverse=True)[1].astype(np.int64)
         return units, np.ones(rows, dtype=bool)
 
-    rebind(private_table, "_bound_units", lambda bounded: every)
+    rebind(intake, "bound_units", lambda bounded: every)
 
 
 def fit_with(change: Any) -> None:
@@ -151,8 +151,8 @@ def as_many_synthetic_rows_as_real_ones() -> None:
     open_with(lambda frame, schema: real.append(len(frame)))
     rebind(
         base.FittedSynthesizer,
-        "sample",
-        lambda draw: lambda self, n=None, **named: draw(self, real[-1], **named),
+        "sample_chunks",
+        lambda draw: lambda self, n=None, *rest, **named: draw(self, real[-1], *rest, **named),
     )
 
 

@@ -21,32 +21,51 @@ from torch.nn import functional
 
 from synthpriv.errors import UnsupportedModel
 from synthpriv.privacy.dpsgd import clipped_sums
-from synthpriv.privacy.layers import CodeLinear, supported_layers
+from synthpriv.privacy.layers import CodeLinear, supported_layers, weighted_sums
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*hook.*")
 Loss = Callable[[Tensor], Tensor]
+NORMS: dict[str, Callable[[int], list[nn.Module]]] = {
+    "none": lambda width: [],
+    "layer": lambda width: [nn.LayerNorm(width)],
+    "group": lambda width: [nn.GroupNorm(2 if width % 2 == 0 and width > 2 else 1, width)],
+}
 
 
 class Network(nn.Module):
-    """A first layer on codes or dense rows, then linear layers with norms, in-place activations, a branch."""
+    """A first layer on codes or dense rows, then linear layers with norms, in-place activations, a branch.
+
+    embedded: a learnt vector for the first column's code is added to the first layer's output.
+    """
 
     def __init__(
-        self, sizes: list[int], widths: list[int], norm: bool, bias: bool, codes: bool, inplace: bool = True
+        self,
+        sizes: list[int],
+        widths: list[int],
+        norm: str,
+        bias: bool,
+        codes: bool,
+        inplace: bool = True,
+        embedded: bool = False,
     ) -> None:
         super().__init__()
         self.sizes = sizes
         self.first = CodeLinear(sizes, widths[0]) if codes else nn.Linear(sum(sizes), widths[0])
+        self.embedding = nn.Embedding(sizes[0], widths[0]) if embedded else None
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
-            layers += [nn.LayerNorm(before)] if norm else []
+            layers += NORMS[norm](before)
             layers += [nn.LeakyReLU(0.2, inplace=inplace), nn.Linear(before, after, bias=bias)]
         self.body = nn.Sequential(*layers)
         self.heads = nn.Linear(widths[-1], sum(sizes))
         self.score = nn.Linear(widths[-1], 1)
 
-    def forward(self, rows: Tensor) -> Tensor:
+    def forward(self, rows: Tensor, codes: Tensor) -> Tensor:
         """Logits and a score side by side."""
-        hidden = self.body(self.first(rows))
+        hidden = self.first(rows)
+        if self.embedding is not None:
+            hidden = hidden + self.embedding(codes[:, 0])
+        hidden = self.body(hidden)
         return torch.cat([self.heads(hidden), self.score(hidden)], dim=1)
 
 
@@ -99,8 +118,9 @@ def bounds_of(rows: list[Tensor]) -> dict[str, float]:
     rows=st.sampled_from([1, 1, 2, 3, 8, 33]),
     sizes=st.lists(st.integers(1, 7), min_size=1, max_size=5),
     widths=st.lists(st.integers(2, 17), min_size=1, max_size=4),
-    norm=st.booleans(),
+    norm=st.sampled_from(sorted(NORMS)),
     bias=st.booleans(),
+    embedded=st.booleans(),
     share=st.sampled_from(["all", "half", "none"]),
     codes=st.booleans(),
     seed=st.integers(0, 10**6),
@@ -109,16 +129,17 @@ def test_clipped_sums_are_those_of_opacus(
     rows: int,
     sizes: list[int],
     widths: list[int],
-    norm: bool,
+    norm: str,
     bias: bool,
+    embedded: bool,
     share: str,
     codes: bool,
     seed: int,
 ) -> None:
     torch.manual_seed(seed)
-    ours = Network(sizes, widths, norm, bias, codes)
+    ours = Network(sizes, widths, norm, bias, codes, embedded=embedded)
     # Opacus's hooks refuse activations in place
-    theirs = Network(sizes, widths, norm, bias, codes=False, inplace=False)
+    theirs = Network(sizes, widths, norm, bias, codes=False, inplace=False, embedded=embedded)
     state = {k: v.clone() for k, v in ours.state_dict().items() if k != "first.offsets"}
     if codes:
         state["first.weight"] = state["first.weight"].t()
@@ -126,10 +147,10 @@ def test_clipped_sums_are_those_of_opacus(
     rng = np.random.default_rng(seed)
     table = torch.from_numpy(np.column_stack([rng.integers(0, size, rows) for size in sizes]))
     dense = one_hot(table, sizes) if codes else torch.randn(rows, sum(sizes))
-    expected = per_row_of_opacus(theirs, lambda sampled: terms(sampled(dense), table, sizes))
+    expected = per_row_of_opacus(theirs, lambda sampled: terms(sampled(dense, table), table, sizes))
     bound = bounds_of(expected)[share]
     found = clipped_sums(
-        supported_layers(ours), lambda c: terms(ours(c if codes else dense), table, sizes), table, bound
+        supported_layers(ours), lambda c: terms(ours(c if codes else dense, c), c, sizes), table, bound
     )
     if codes:
         found[0] = found[0].t()
@@ -137,14 +158,18 @@ def test_clipped_sums_are_those_of_opacus(
 
 
 @settings(max_examples=20, deadline=None)
-@given(widths=st.lists(st.integers(2, 17), min_size=1, max_size=4), norm=st.booleans(), codes=st.booleans())
-def test_an_empty_batch_sums_to_zero(widths: list[int], norm: bool, codes: bool) -> None:
+@given(
+    widths=st.lists(st.integers(2, 17), min_size=1, max_size=4),
+    norm=st.sampled_from(sorted(NORMS)),
+    codes=st.booleans(),
+)
+def test_an_empty_batch_sums_to_zero(widths: list[int], norm: str, codes: bool) -> None:
     sizes = [3, 2]
-    network = Network(sizes, widths, norm, True, codes)
+    network = Network(sizes, widths, norm, True, codes, embedded=True)
     table = torch.zeros((0, 2), dtype=torch.long)
 
     def loss(batch: Tensor) -> Tensor:
-        return terms(network(batch if codes else one_hot(batch, sizes)), batch, sizes)
+        return terms(network(batch if codes else one_hot(batch, sizes), batch), batch, sizes)
 
     found = clipped_sums(supported_layers(network), loss, table, 1.0)
     for part, p in zip(found, network.parameters(), strict=True):
@@ -154,25 +179,82 @@ def test_an_empty_batch_sums_to_zero(widths: list[int], norm: bool, codes: bool)
 
 @settings(max_examples=30, deadline=None)
 @given(
-    rows=st.integers(1, 400),
+    rows=st.one_of(st.integers(0, 400), st.integers(1020, 1030)),
     sizes=st.lists(st.integers(1, 40), min_size=1, max_size=6),
     wide=st.sampled_from([1, 63, 64, 65, 130]),
+    views=st.integers(1, 3),
     seed=st.integers(0, 10**6),
 )
-def test_the_code_layer_is_the_dense_layer_both_ways(
-    rows: int, sizes: list[int], wide: int, seed: int
+def test_the_sum_of_the_code_layer_is_that_of_the_dense_layer(
+    rows: int, sizes: list[int], wide: int, views: int, seed: int
 ) -> None:
     torch.manual_seed(seed)
     layer = CodeLinear(sizes, wide)
-    codes = torch.stack([torch.randint(size, (rows,)) for size in sizes], dim=1)
-    factor = torch.randn(rows, wide)
-    coded = torch.autograd.grad((layer(codes) * factor).sum(), list(layer.parameters()))
-    dense = torch.autograd.grad((layer.dense(one_hot(codes, sizes)) * factor).sum(), list(layer.parameters()))
-    for one, other in zip(coded, dense, strict=True):
+    codes = torch.stack([torch.randint(size, (rows, views)) for size in sizes], dim=2)
+    grads, weights = torch.randn(rows, views, wide), torch.rand(rows)
+    found = weighted_sums(layer, codes, grads, weights)
+    hot = one_hot(codes.flatten(0, 1), sizes).view(rows, views, sum(sizes))
+    expected = [torch.einsum("b,bvi,bvo->io", weights, hot, grads), torch.einsum("b,bvo->o", weights, grads)]
+    for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-4)
 
 
-@pytest.mark.parametrize("layer", [nn.GroupNorm(2, 4), nn.Embedding(3, 4), nn.Conv1d(1, 1, 1)])
+def test_columns_of_more_cells_than_sixteen_bits_are_summed_by_cell() -> None:
+    layer = CodeLinear([70_000, 3], 1)
+    codes = torch.tensor([[69_999, 0], [69_999 - 65_536, 2], [69_999, 2]])
+    weight, bias = weighted_sums(layer, codes, torch.ones(3, 1), torch.tensor([1.0, 2.0, 4.0]))
+    assert weight.nonzero()[:, 0].tolist() == [69_999 - 65_536, 69_999, 70_000, 70_002]
+    assert weight[[69_999 - 65_536, 69_999, 70_000, 70_002], 0].tolist() == [2, 5, 1, 6]
+    assert bias.tolist() == [7]
+
+
+@pytest.mark.parametrize("bound", [1e-3, 0.5, 1e6])
+def test_an_embedding_of_several_views_is_clipped_as_one_row(bound: float) -> None:
+    """Two of a row's indices may be the same: then their gradients meet in one weight."""
+    torch.manual_seed(0)
+    layer, codes = nn.Embedding(3, 4), torch.tensor([[0, 0], [1, 2], [2, 2], [0, 1]])
+    factor = torch.randn(3, 4)
+
+    def loss(rows: Tensor) -> Tensor:
+        scores: Tensor = (layer(rows) * factor[rows]).sum((1, 2))
+        return scores
+
+    [found] = clipped_sums([layer], loss, codes, bound)
+    expected = torch.zeros(3, 4)
+    for row in range(4):
+        own = torch.zeros(3, 4).index_add_(0, codes[row], factor[codes[row]])
+        expected += own * min(1.0, bound / float(own.norm()))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("stacked", [True, False])
+def test_a_layer_without_one_entry_per_row_is_refused(stacked: bool) -> None:
+    """Two entries side by side would be clipped one by one, and their row would count twice."""
+    layer = nn.Linear(3, 1)
+
+    def loss(rows: Tensor) -> Tensor:
+        entries = torch.cat([rows, -rows]) if stacked else rows.sum(0, keepdim=True)
+        return layer(entries.float()).view(-1, len(rows)).sum(0) if stacked else layer(entries.float())[:, 0]
+
+    with pytest.raises(UnsupportedModel, match="Linear"):
+        clipped_sums([layer], loss, torch.ones(2, 3).long(), 1.0)
+
+
+def test_a_layer_that_the_loss_leaves_out_sums_to_zero() -> None:
+    used, unused = nn.Linear(3, 1), nn.Linear(3, 1)
+
+    def loss(rows: Tensor) -> Tensor:
+        unused(rows.float())
+        scores: Tensor = used(rows.float()).squeeze(1)
+        return scores
+
+    sums = clipped_sums([used, unused], loss, torch.ones(2, 3).long(), 1.0)
+    assert [bool(part.any()) for part in sums] == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    "layer", [nn.Embedding(3, 4, max_norm=1.0), nn.Bilinear(4, 4, 4), nn.Conv1d(1, 1, 1)]
+)
 def test_layers_without_a_closed_form_here_are_refused_by_name(layer: nn.Module) -> None:
     with pytest.raises(UnsupportedModel, match=type(layer).__name__):
         supported_layers(nn.Sequential(nn.Linear(4, 4), layer))

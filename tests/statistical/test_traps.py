@@ -150,7 +150,7 @@ def test_a_loss_that_is_not_one_number_per_row_is_refused_without_the_batch_size
         nn.Sequential(nn.Linear(6, 2), nn.BatchNorm1d(2)),
         nn.Sequential(nn.Linear(6, 2), nn.BatchNorm1d(2, affine=False)),
         nn.Sequential(nn.Linear(6, 2), nn.PReLU()),
-        nn.Embedding(3, 2),
+        nn.Embedding(3, 2, padding_idx=0),
         nn.GRU(6, 2),
     ],
     ids=lambda module: str(list(module.modules())[-1]).split("(")[0],

@@ -52,7 +52,7 @@ def people(rows: int, rng: np.random.Generator) -> pd.DataFrame:
 
 def tables(made: pd.DataFrame, train: pd.DataFrame, holdout: pd.DataFrame) -> Tables:
     named = {"synthetic": made, "train": train, "holdout": holdout}
-    return Tables(**{name: read_cells(table, SCHEMA)[0] for name, table in named.items()})
+    return Tables(**{name: read_cells(table, SCHEMA) for name, table in named.items()})
 
 
 def trial(kind: str, seed: int, rows: int = 600):
@@ -130,16 +130,16 @@ def test_the_rate_does_not_accuse_where_nothing_leaks() -> None:
 
 def test_distances_between_rows_of_mixed_kinds() -> None:
     train = people(200, np.random.default_rng(2))
-    cells = read_cells(train, SCHEMA)[0]
+    cells = read_cells(train, SCHEMA)
     space = Space.of(cells)
     points = space.points(cells)
     assert nearest_distances(points, points).max() < 1e-3
     first = train.iloc[[0]].assign(age=10)
     other = first.assign(city="b" if first["city"].iloc[0] == "a" else "a")
-    there, here = (space.points(read_cells(row, SCHEMA)[0]) for row in (first, other))
+    there, here = (space.points(read_cells(row, SCHEMA)) for row in (first, other))
     assert nearest_distances(there, here)[0] == pytest.approx(1.0, abs=1e-5)
     many = Schema(columns={"z": Categorical(categories=[f"z{i}" for i in range(500)])})
-    pair = read_cells(pd.DataFrame({"z": ["z1", "z2"]}), many)[0]
+    pair = read_cells(pd.DataFrame({"z": ["z1", "z2"]}), many)
     far = Space.of(pair).points(pair)
     assert far.shape[1] < 100
     assert np.linalg.norm(far[0] - far[1]) == pytest.approx(1.0, abs=0.35)
@@ -205,7 +205,7 @@ def test_a_table_without_detail_says_that_the_attacks_are_blind() -> None:
     rng = np.random.default_rng(7)
     schema = Schema(columns={"sex": Categorical(categories=["f", "m"])})
     three = [pd.DataFrame({"sex": rng.choice(["f", "m"], 100)}) for _ in range(3)]
-    made, train, holdout = (read_cells(table, schema)[0] for table in three)
+    made, train, holdout = (read_cells(table, schema) for table in three)
     both = Tables(synthetic=made, train=train, holdout=holdout)
     _, _, notes = judge_attacks(both, epsilon=1.0, delta=0.0, seed=0)
     assert any("little power" in note for note in notes)

@@ -18,9 +18,9 @@ from synthpriv.evaluation.fidelity import (
     jensen_shannon,
     judge_fidelity,
     kolmogorov_smirnov,
-    total_variations,
     wasserstein,
 )
+from synthpriv.evaluation.marginals import Coded, Marginals, total_variations
 from synthpriv.schema import Boolean, Categorical, DateTime, Float, Integer, Schema
 
 SCHEMA = Schema(
@@ -49,7 +49,12 @@ def people(rows: int, seed: int) -> pd.DataFrame:
 
 
 def cells(table: pd.DataFrame, schema: Schema = SCHEMA):
-    return read_cells(table, schema)[0]
+    return read_cells(table, schema)
+
+
+def variations(first: np.ndarray, second: np.ndarray, sizes: list[int], groups: list) -> Marginals:
+    coded = {"made": Coded.whole(first)}
+    return total_variations(coded, Coded.whole(second), sizes, {"all": groups})["all"]["made"]
 
 
 def independent(table: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -71,16 +76,16 @@ def test_distances_are_scipys() -> None:
 def test_total_variation_by_hand() -> None:
     first = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
     second = np.array([[0, 0], [0, 0], [1, 1], [1, 1]])
-    found = total_variations(first, second, [2, 2], [(0,), (1,), (0, 1)])
+    found = variations(first, second, [2, 2], [(0,), (1,), (0, 1)])
     assert found.each == (0.0, 0.0, 0.5)
     assert found.mean == pytest.approx(0.5 / 3)
-    assert total_variations(first, second, [2, 2], []).mean == 0.0
+    assert variations(first, second, [2, 2], []).mean == 0.0
 
 
 def test_huge_domains_are_counted_by_what_occurs() -> None:
     first, second = np.array([[0, 9], [7, 3]]), np.array([[0, 9], [8, 3]])
-    small = total_variations(first, second, [10, 10], [(0, 1)])
-    huge = total_variations(first, second, [10_000, 10_000], [(0, 1)])
+    small = variations(first, second, [10, 10], [(0, 1)])
+    huge = variations(first, second, [10**5, 10**5], [(0, 1)])
     assert small.each == huge.each == (0.5,)
 
 
@@ -90,7 +95,7 @@ def test_the_standard_error_is_the_one_that_repetition_shows() -> None:
 
     def draw():
         first = rng.choice(3, size=(400, 1), p=shares)
-        return total_variations(first, rng.choice(3, size=(300, 1), p=other), [3], [(0,)])
+        return variations(first, rng.choice(3, size=(300, 1), p=other), [3], [(0,)])
 
     found = [draw() for _ in range(400)]
     spread = np.std([one.mean for one in found])
@@ -117,7 +122,10 @@ def test_a_heavy_value_merges_equal_edges() -> None:
 def test_column_comparisons_are_complete_and_scaled() -> None:
     real, made = people(600, 1), people(500, 2)
     bins = holdout_bins(cells(real))
-    by_name = {one.name: one for one in compare_columns(cells(real), cells(made), bins)}
+    first, second = (bin_codes(cells(table), bins) for table in (made, real))
+    singles = [(at,) for at in range(len(bins))]
+    shares = variations(first, second, [len(one.labels) for one in bins], singles).shares
+    by_name = {one.name: one for one in compare_columns(cells(real), cells(made), bins, shares)}
     for one in by_name.values():
         assert sum(one.real) == pytest.approx(1)
         assert sum(one.synthetic) == pytest.approx(1)

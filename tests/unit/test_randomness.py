@@ -8,6 +8,7 @@ import os
 import pickle
 import threading
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from randomgen import AESCounter
 
 from synthpriv.errors import ConfigurationError
 from synthpriv.privacy import randomness
-from synthpriv.privacy.randomness import NoiseSource, is_private, override, replay, system_source
+from synthpriv.privacy.randomness import NoiseAhead, NoiseSource, is_private, override, replay, system_source
 
 
 class Silence:
@@ -146,3 +147,98 @@ def test_replay_does_not_reach_other_threads() -> None:
         thread.start()
         thread.join()
     assert found == [True]
+
+
+class Watched(NoiseSource):
+    """Notes the thread of every draw."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: list[str] = []
+
+    def gaussian(self, *arguments: Any, **options: Any) -> Any:
+        self.threads.append(threading.current_thread().name)
+        return super().gaussian(*arguments, **options)
+
+
+def noise_threads() -> list[str]:
+    return [t.name for t in threading.enumerate() if t.name.startswith("synthpriv-noise")]
+
+
+def test_noise_ahead_is_drawn_by_one_thread_once_for_each_step() -> None:
+    source = Watched()
+    drawn = []
+    with NoiseAhead(source) as ahead:
+        for _ in range(5):
+            ahead.begin(1000, 2.0)
+            drawn.append(ahead.take(1000, 2.0))
+    assert source.threads == ["synthpriv-noise_0"] * 5
+    assert len({tuple(noise) for noise in drawn}) == 5
+    assert not noise_threads()
+
+
+@pytest.mark.parametrize("asked", [(10, 1.0), (5, 2.0)])
+def test_noise_of_another_size_or_scale_is_drawn_anew(asked: tuple[int, float]) -> None:
+    with NoiseAhead(NoiseSource()) as ahead:
+        ahead.begin(5, 1.0)
+        begun = ahead._begun
+        noise = ahead.take(*asked)
+    assert begun is not None
+    assert len(noise) == asked[0]
+    assert not set(noise) & set(begun[2].result())
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_the_thread_ends_however_training_ends(error: type[BaseException]) -> None:
+    def training() -> None:
+        with NoiseAhead(NoiseSource()) as ahead:
+            ahead.begin(10**6, 1.0)
+            assert noise_threads()
+            raise error
+
+    with pytest.raises(error):
+        training()
+    assert not noise_threads()
+
+
+def test_a_failed_draw_is_raised_where_the_noise_is_taken() -> None:
+    with NoiseAhead(NoiseSource()) as ahead:
+        ahead.begin(10, -1.0)
+        with pytest.raises(ConfigurationError, match="scale"):
+            ahead.take(10, -1.0)
+
+
+def test_a_replayed_source_is_asked_in_the_callers_thread() -> None:
+    asked: list[str] = []
+
+    class Replayed(Silence):
+        def gaussian(self, shape: randomness.Shape, scale: float, dtype: str = "float64") -> np.ndarray:
+            asked.append(threading.current_thread().name)
+            return super().gaussian(shape, scale, dtype)
+
+    with NoiseAhead(Replayed()) as ahead:
+        ahead.begin(3, 1.0)
+        assert not asked
+        ahead.take(3, 1.0)
+    assert asked == [threading.current_thread().name]
+
+
+def test_what_a_parent_began_is_not_used_in_a_forked_child() -> None:
+    reading, writing = os.pipe()
+    with NoiseAhead(NoiseSource()) as ahead:
+        ahead.begin(8, 1.0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
+        if child == 0:
+            os.write(writing, ahead.take(8, 1.0).tobytes())
+            ahead.begin(8, 1.0)
+            os.write(writing, ahead.take(8, 1.0).tobytes())
+            os._exit(0)
+        os.waitpid(child, 0)
+        mine = ahead.take(8, 1.0)
+    theirs = np.frombuffer(os.read(reading, 128))
+    os.close(reading)
+    os.close(writing)
+    assert len(theirs) == 16
+    assert not set(mine) & set(theirs)

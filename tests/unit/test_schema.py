@@ -18,8 +18,10 @@ import pytest
 from synthpriv.errors import ConfigurationError, SchemaError
 from synthpriv.schema import Boolean, Categorical, DateTime, Float, Identifier, Integer, Schema
 from synthpriv.schema.columns import KINDS
+from synthpriv.schema.identifiers import IdentifierMaker
 from synthpriv.schema.json_schema import json_schema
-from synthpriv.schema.values import identifiers, place, restore
+from synthpriv.schema.patterns import layouts
+from synthpriv.schema.values import place, restore
 
 ROOT = Path(__file__).parents[2]
 AGE = Integer(lower=0, upper=100, nullable=True)
@@ -206,14 +208,44 @@ def test_the_largest_integers_stay_exact():
     assert place(restore(positions, column, "x"), column).positions.tolist() == positions.tolist()
 
 
-def test_identifiers_are_unique_or_refused():
-    made = identifiers(50, Identifier(pattern="[A-Z]{2}[0-9]{2}"), "id", seed=1)
+@pytest.mark.parametrize(
+    ("pattern", "space"),
+    [
+        ("[A-Z]{2}[0-9]{2}", 67_600),
+        ("[0-9]", 10),
+        ("a?[0-3]{2}", 32),
+        ("[0-9]{1,3}", 1_110),
+        (r"P\d{2}-[^\W\d_]", 5_200),
+        ("(?:ab|cd)[0-4]", 10),
+        ("x{0,2}y{0,3}", 12),
+        ("[A-Za-z0-9]{40}", None),
+    ],
+)
+def test_identifiers_are_unique_and_reach_the_whole_pattern(pattern, space):
+    column = Identifier(pattern=pattern)
+    count = min(space or 500, 500)
+    maker, whole = (IdentifierMaker(column, "id", seed=1) for _ in range(2))
+    made = pd.concat([maker.make(part) for part in (count // 3, 0, count - count // 3)], ignore_index=True)
     assert made.is_unique
-    assert made.str.fullmatch("[A-Z]{2}[0-9]{2}").all()
-    with pytest.raises(ConfigurationError, match="widen the pattern"):
-        identifiers(11, Identifier(pattern="[0-9]"), "id")
+    assert made.str.fullmatch(pattern).all()
+    if layouts(pattern) is not None and space is not None:
+        pd.testing.assert_series_equal(made, whole.make(count))
+    if space is not None and space <= 500:
+        with pytest.raises(ConfigurationError, match="widen the pattern"):
+            maker.make(1)
+    loose = IdentifierMaker(Identifier(pattern=pattern, unique=False), "id", seed=1).make(600)
+    assert loose.str.fullmatch(pattern).all()
+    assert loose.nunique() > min(space or 500, 500) / 2
     with pytest.raises(TypeError):
         place(made, Identifier())
+
+
+def test_every_place_of_an_identifier_varies_alike():
+    made = IdentifierMaker(Identifier(pattern="[0-9]{30}"), "id", seed=3).make(20_000)
+    digits = np.array([list(map(int, text)) for text in made])
+    for place_in_text in digits.T:
+        assert np.abs(np.bincount(place_in_text, minlength=10) / 20_000 - 0.1).max() < 0.015
+    assert np.abs(np.corrcoef(digits[:-1, -1], digits[1:, -1])[0, 1]) < 0.03
 
 
 def test_the_checked_in_json_schema_is_the_generated_one():

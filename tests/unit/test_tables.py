@@ -18,7 +18,7 @@ import pytest
 from synthpriv.errors import TableError
 from synthpriv.schema import Boolean, Categorical, DateTime, Float, Identifier, Integer, Schema
 from synthpriv.schema.checking import check_table
-from synthpriv.tables import check_shape, conform, read_table, table_format, write_table
+from synthpriv.tables import check_shape, conform, read_table, reading, table_format, write_table
 
 DATASETS = Path(__file__).parents[2] / "datasets"
 CANARY = "canary-4711"
@@ -327,3 +327,15 @@ def test_a_million_rows_are_placed_in_seconds():
     start = time.perf_counter()
     conform(frame, Schema(columns=columns))
     assert time.perf_counter() - start < 20  # about 2 s on two idle cores
+
+
+def test_a_row_without_end_is_refused_before_it_fills_memory(tmp_path: Path) -> None:
+    long = b"x" * (3 * reading._BLOCK_BYTES)
+    for name, content in (
+        ("header.csv.gz", long),
+        ("row.csv.gz", b"a,b\n1,2\n3," + long + b"\n5,6\n"),
+        ("quoted.csv.gz", b'a,b\n1,2\n3,"' + b"line\n" * reading._BLOCK_BYTES),
+    ):
+        (tmp_path / name).write_bytes(gzip.compress(content, 1))
+        with pytest.raises(TableError, match=r"shorter than 8 MiB"):
+            read_table(tmp_path / name)

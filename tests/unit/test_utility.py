@@ -42,7 +42,7 @@ def people(rows: int, seed: int) -> pd.DataFrame:
 
 def tables(made: pd.DataFrame, rows: int = 800) -> Tables:
     named = {"synthetic": made, "train": people(rows, 1), "holdout": people(rows // 2, 2)}
-    return Tables(**{name: read_cells(table, SCHEMA)[0] for name, table in named.items()})
+    return Tables(**{name: read_cells(table, SCHEMA) for name, table in named.items()})
 
 
 def test_auc_is_scikit_learns_also_with_ties_and_weights() -> None:
@@ -94,7 +94,7 @@ def test_features_do_not_depend_on_the_table_under_review() -> None:
     both = tables(people(100, 3))
     encoder = FeatureEncoder.fit(both.train, "bought")
     odd = people(4, 4).assign(age=[None, 50, 50, 200], city=["x", "zzz", None, "z"], score=0.0)
-    cells = read_cells(odd, SCHEMA)[0]
+    cells = read_cells(odd, SCHEMA)
     linear, ordinal = encoder.linear(cells), encoder.ordinal(cells)
     assert linear.shape == (4, len(encoder.linear(both.holdout)[0]))
     assert np.isfinite(linear).all()
@@ -128,7 +128,7 @@ def test_real_rows_score_and_shuffled_rows_do_not(target: str) -> None:
     found = {}
     for name, made in {"real": real, "shuffled": shuffled}.items():
         named = {"synthetic": made, "train": train, "holdout": holdout}
-        both = Tables(**{key: read_cells(table, SCHEMA)[0] for key, table in named.items()})
+        both = Tables(**{key: read_cells(table, SCHEMA) for key, table in named.items()})
         found[name], notes = judge_utility(both, target, seed=0)
         assert notes == ()
     assert len(found["real"]) == 4

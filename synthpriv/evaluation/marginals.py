@@ -1,0 +1,181 @@
+"""Total variation of many marginals between tables of any length: every row counted, chunk by chunk."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from synthpriv.evaluation.cells import Array
+
+Floats = npt.NDArray[np.float64]
+Group = tuple[int, ...]
+
+MOST_COUNTERS = 1 << 22  # of one table at a time: 32 MiB
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Coded:
+    """A table as bin codes: a random sample (rows, columns), and `chunks`, which reads every row."""
+
+    sample: Array
+    chunks: Callable[[], Iterable[Array]]
+
+    @classmethod
+    def whole(cls, codes: Array) -> Coded:
+        """A table that is held."""
+        return cls(sample=codes, chunks=lambda: [codes])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Marginals:
+    """Total variation of many marginals: the mean with its standard error, and each marginal's own.
+
+    shares: of marginals of one column, the share of rows in each bin: of the first table, of the second.
+    """
+
+    mean: float
+    error: float
+    each: tuple[float, ...]
+    shares: tuple[tuple[Floats, Floats], ...] = ()
+
+
+class Tally:
+    """How often each code of 0..size-1 occurs; if not `dense`, only codes that occur are held."""
+
+    def __init__(self, size: int, *, dense: bool) -> None:
+        self.rows = 0
+        self._codes: Array | None = None if dense else np.zeros(0, dtype=np.int64)
+        self._counts = np.zeros(size if self._codes is None else 0, dtype=np.int64)
+
+    def add(self, codes: Array) -> None:
+        """Count the codes of some rows."""
+        self.rows += len(codes)
+        if self._codes is None:
+            self._counts += np.bincount(codes, minlength=len(self._counts))
+            return
+        new, counts = np.unique(codes, return_counts=True)
+        merged, place = np.unique(np.concatenate([self._codes, new]), return_inverse=True)
+        weights = np.concatenate([self._counts, counts])
+        self._codes, self._counts = merged, np.bincount(place, weights=weights).astype(np.int64)
+
+    def beside(self, other: Tally) -> tuple[Floats, Floats, Callable[[Array], Array]]:
+        """The share of each code in both tables, and what finds a code's place among them."""
+        own_codes, other_codes = self._codes, other._codes
+        if own_codes is None or other_codes is None:
+            return self._counts / self.rows, other._counts / other.rows, lambda codes: codes
+        both = np.union1d(own_codes, other_codes)
+        first, second = np.zeros(len(both)), np.zeros(len(both))
+        first[np.searchsorted(both, own_codes)] = self._counts / self.rows
+        second[np.searchsorted(both, other_codes)] = other._counts / other.rows
+        return first, second, lambda codes: np.searchsorted(both, codes)
+
+
+def total_variations(
+    contenders: Mapping[str, Coded],
+    real: Coded,
+    sizes: Sequence[int],
+    families: Mapping[str, Sequence[Group]],
+    progress: Callable[[int], None] = lambda rows: None,
+) -> dict[str, dict[str, Marginals]]:
+    """By family and contender, the total variation from `real` on each group of columns, and its mean.
+
+    Codes of column j lie in 0..sizes[j]-1. All rows are counted. The standard error is the delta method's
+    over rows: the mean is linear in the rows once the sign of every difference is fixed, so that a row's
+    influence is half the mean sign of the bins it falls in; its spread is taken from the samples. Memory is
+    bounded: groups that have too many bins together are counted in turn. progress: called with the rows of
+    each chunk, as often as `passes` says for each table.
+    """
+    each = {(family, name): _Found(table, real) for family in families for name, table in contenders.items()}
+    for batch in _batches(sizes, families):
+        groups = [group for _, group in batch]
+        theirs = _count(real, sizes, groups, progress)
+        for name, table in contenders.items():
+            ours = _count(table, sizes, groups, progress)
+            for (family, group), own, other in zip(batch, ours, theirs, strict=True):
+                codes = [joint(one.sample, sizes, group) for one in (table, real)]
+                each[family, name].add(own, other, codes, keep=len(group) == 1)
+    return {family: {name: each[family, name].marginals() for name in contenders} for family in families}
+
+
+def passes(sizes: Sequence[int], families: Mapping[str, Sequence[Group]]) -> int:
+    """How often every table is read."""
+    return len(list(_batches(sizes, families)))
+
+
+def joint(codes: Array, sizes: Sequence[int], group: Group) -> Array:
+    """One code per row (shape (rows,)) for its combination of the group's codes."""
+    combined = codes[:, group[0]]
+    for at in group[1:]:
+        combined = combined * sizes[at] + codes[:, at]
+    return combined
+
+
+class _Found:
+    """What is gathered of one contender's marginals, group by group."""
+
+    def __init__(self, first: Coded, second: Coded) -> None:
+        self._rows = (1, 1)
+        self._each: list[float] = []
+        self._shares: list[tuple[Floats, Floats]] = []
+        self._influence = [np.zeros(len(one.sample)) for one in (first, second)]
+
+    def add(self, own: Tally, other: Tally, codes: Sequence[Array], *, keep: bool) -> None:
+        """One marginal: both tallies, the codes of both samples, and whether its shares are wanted."""
+        self._rows = (own.rows, other.rows)
+        first, second, place = own.beside(other)
+        difference = first - second
+        self._each.append(float(np.abs(difference).sum() / 2))
+        if keep:
+            self._shares.append((first, second))
+        sign = np.sign(difference)
+        for influence, sampled in zip(self._influence, codes, strict=True):
+            influence += sign[place(sampled)]
+
+    def marginals(self) -> Marginals:
+        if not self._each:
+            return Marginals(mean=0.0, error=0.0, each=())
+        scale = 2 * len(self._each)
+        spreads = zip(self._influence, self._rows, strict=True)
+        variance = sum(float(np.var(influence / scale)) / rows for influence, rows in spreads)
+        return Marginals(
+            mean=float(np.mean(self._each)),
+            error=math.sqrt(variance),
+            each=tuple(self._each),
+            shares=tuple(self._shares),
+        )
+
+
+def _count(
+    table: Coded, sizes: Sequence[int], groups: Sequence[Group], progress: Callable[[int], None]
+) -> list[Tally]:
+    tallies = []
+    for group in groups:
+        size = math.prod(sizes[at] for at in group)
+        tallies.append(Tally(size, dense=len(group) == 1 or size <= MOST_COUNTERS))
+    for codes in table.chunks():
+        for tally, group in zip(tallies, groups, strict=True):
+            tally.add(joint(codes, sizes, group))
+        progress(len(codes))
+    return tallies
+
+
+def _batches(
+    sizes: Sequence[int], families: Mapping[str, Sequence[Group]]
+) -> Iterator[list[tuple[str, Group]]]:
+    """The groups of all families, in order, in batches of at most MOST_COUNTERS bins or one group."""
+    batch: list[tuple[str, Group]] = []
+    held = 0
+    for family, groups in families.items():
+        for group in groups:
+            size = math.prod(sizes[at] for at in group)
+            if batch and held + size > MOST_COUNTERS:
+                yield batch
+                batch, held = [], 0
+            batch.append((family, group))
+            held += size
+    if batch:
+        yield batch
