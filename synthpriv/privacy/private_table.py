@@ -25,7 +25,7 @@ from synthpriv.encoding.table_encoder import Codes, TableEncoder
 from synthpriv.errors import ConfigurationError, UnconfirmedSchema
 from synthpriv.evaluation.disclosed import Disclosed
 from synthpriv.privacy import mechanisms, processes, randomness
-from synthpriv.privacy.column_store import MEMORY_LIMIT, CodeMatrix, stored_rows, typed_rows
+from synthpriv.privacy.column_store import MEMORY_LIMIT, CodeMatrix, ColumnStore, stored_rows, typed_rows
 from synthpriv.privacy.events import Event, Laplace, NonPrivate, SampledGaussian, histogram_events
 from synthpriv.privacy.intake import bound_units, fingerprint, take_in
 from synthpriv.privacy.ledger import Ledger, Release
@@ -202,22 +202,21 @@ class PrivateTable:
         _charge(release, label, histogram_events([noise_scale] * len(groups), self.schema.max_rows_per_unit))
         report, team = shares("counting marginals", progress), processes.team()
         shapes = [tuple(encoder.sizes[at] for at in group) for group in groups]
-        ends = np.cumsum([math.prod(shape) for shape in shapes])
-        counts = np.zeros(int(ends[-1]), dtype=np.int64)
-        parts = np.split(counts, ends[:-1])  # views
+        exact = [np.zeros(math.prod(shape), dtype=np.int64) for shape in shapes]
         with team.together():
-            for codes, done in self.__encoded(encoder):
-                for part, group, shape in zip(parts, groups, shapes, strict=True):
+            for codes, done in _encoded(self.__store, self.__own, encoder):
+                for counts, group, shape in zip(exact, groups, shapes, strict=True):
                     cells = np.ravel_multi_index(tuple(codes[:, at] for at in group), shape)
-                    part += np.bincount(cells, minlength=len(part))
+                    counts += np.bincount(cells, minlength=len(counts))
                 report(done)
-        counts = team.sum(counts)
-        with team.together():
+        report, released = shares("adding noise to marginals", progress), []
+        for at, (counts, shape) in enumerate(zip(exact, shapes, strict=True)):
+            total = team.sum(counts)
             if noise_scale > 0 and team.leads:
-                tell = shares("adding noise to marginals", progress)
-                counts = mechanisms.noisy_counts(counts, noise_scale, lambda done, whole: tell(done / whole))
-        parts = np.split(team.from_lead(counts), ends[:-1])
-        return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+                total = mechanisms.noisy_counts(total, noise_scale)
+            released.append(team.from_lead(total).reshape(shape))
+            report((at + 1) / len(groups))
+        return released
 
     def train(
         self,
@@ -256,7 +255,7 @@ class PrivateTable:
             codes = CodeMatrix(
                 int(self.__own.sum()), len(encoder.sizes), max(encoder.sizes, default=0), self.__memory_limit
             )
-            for part, done in self.__encoded(encoder):
+            for part, done in _encoded(self.__store, self.__own, encoder):
                 codes.append(part)
                 report(done)
         train_private(
@@ -270,13 +269,6 @@ class PrivateTable:
             randomness.system_source(),
             after_step,
         )
-
-    def __encoded(self, encoder: TableEncoder) -> Iterator[tuple[Codes, float]]:
-        """The codes of this process's rows, chunk by chunk, and the share of the table that is done."""
-        for chosen, columns in self.__store.chunks(encoder.codecs):
-            inside = self.__own[chosen]
-            codes = encoder.encode({name: column[inside] for name, column in columns.items()})
-            yield codes, chosen.stop / max(1, self.__store.rows)
 
     def disclose(self, reason: str, *, epsilon: float | None = None, delta: float | None = None) -> Disclosed:
         """Hand the real rows to the judge, for internal use; recorded in the ledger with its reason.
@@ -322,6 +314,16 @@ def require_confirmed(schema: Schema, accept_drafted: bool) -> None:
 def _charge(release: Release, label: str, events: Event | Iterable[Event]) -> None:
     """Charge once, in the lead, before any process runs what it pays for; a refusal is raised in all."""
     processes.team().by_lead(lambda: (release.charge(label, events), None)[1])
+
+
+def _encoded(
+    store: ColumnStore, own: npt.NDArray[np.bool_], encoder: TableEncoder
+) -> Iterator[tuple[Codes, float]]:
+    """The codes of a process's own rows, chunk by chunk, and the share of the table that is done."""
+    for chosen, columns in store.chunks(encoder.codecs):
+        inside = own[chosen]
+        codes = encoder.encode({name: column[inside] for name, column in columns.items()})
+        yield codes, chosen.stop / max(1, store.rows)
 
 
 def _disclosed_rows(rows: int) -> npt.NDArray[np.bool_]:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from synthpriv.synthesizers.workload import Workload
 
-GOAL = 0.9  # of the misfit that the truth would have
+GOAL, NEAR = 0.9, 1.2  # of the misfit that the truth would have
 LEAST_SCALE = 0.5  # where counts are exact, the error that a model may make
 
 
@@ -95,9 +95,9 @@ class Anchor:
 
     def _settle(self, misfit: float) -> None:
         """One turn of the penalty's weight, once the model is near the counts at all."""
-        if misfit < 2 * GOAL:
-            turned = self.weight * math.exp(0.1 * min(max(GOAL - misfit, -0.5), 0.5))
-            self.weight = min(max(turned, self._rows / 10_000), self._rows / 5)
+        if misfit < NEAR:
+            turned = self.weight * math.exp(0.3 * min(max(GOAL - misfit, -0.5), 0.5))
+            self.weight = min(max(turned, self._rows / 10_000), self._rows / 3)
 
 
 class _SquaredError(torch.autograd.Function):

@@ -23,8 +23,9 @@ from synthpriv.encoding.table_encoder import Codes, TableEncoder
 from synthpriv.privacy import devices
 from synthpriv.privacy.dpsgd_plan import Optimization
 from synthpriv.schema import Schema
-from synthpriv.synthesizers.base import Fitting, SampleModel, Synthesizer
+from synthpriv.synthesizers.base import Fitting, Synthesizer
 from synthpriv.synthesizers.configuration import check_training, configuration, layer_widths, require
+from synthpriv.synthesizers.models import SampleModel
 from synthpriv.synthesizers.networks import (
     Discriminator,
     Generator,

@@ -10,8 +10,9 @@ import numpy.typing as npt
 import torch
 
 from synthpriv.encoding.table_encoder import Codes, TableEncoder
-from synthpriv.synthesizers.base import Fitting, SampleModel, Synthesizer
+from synthpriv.synthesizers.base import Fitting, Synthesizer
 from synthpriv.synthesizers.configuration import configuration
+from synthpriv.synthesizers.models import SampleModel
 
 
 @configuration

@@ -20,8 +20,9 @@ from torch import Tensor
 from synthpriv.encoding.table_encoder import Codes, TableEncoder
 from synthpriv.progress import Report
 from synthpriv.synthesizers.anchor import Anchor
-from synthpriv.synthesizers.base import Fitting, SampleModel, Synthesizer
+from synthpriv.synthesizers.base import Fitting, Synthesizer
 from synthpriv.synthesizers.configuration import configuration, require
+from synthpriv.synthesizers.models import SampleModel
 from synthpriv.synthesizers.planning import FitPlan
 
 FEWEST_COMPONENTS, MOST_COMPONENTS = 256, 2048
@@ -62,12 +63,13 @@ class MixtureSynthesizer(Synthesizer):
 
     def _train(self, fitting: Fitting) -> SampleModel:
         encoder, plan = fitting.encoder, fitting.plan
+        one_way = torch.from_numpy(np.log(np.concatenate(encoder.shares))).float()
+        if fitting.anchor is None:  # a single column
+            return MixtureModel(one_way.unsqueeze(0), encoder.sizes)
         components = self.components or components_for(plan, encoder.sizes)
         steps = self.steps or (800 if components > 1024 else 400)
-        one_way = torch.from_numpy(np.log(np.concatenate(encoder.shares))).float()
         logits = SPREAD * torch.randn(components, len(one_way), generator=fitting.generator) + one_way
-        if fitting.anchor is not None:
-            logits = fit_logits(logits, fitting.anchor, steps, self.learning_rate, fitting.report)
+        logits = fit_logits(logits, fitting.anchor, steps, self.learning_rate, fitting.report)
         return MixtureModel(logits, encoder.sizes)
 
 

@@ -17,10 +17,11 @@ from safetensors import SafetensorError, safe_open
 from synthpriv.encoding.table_encoder import TableEncoder
 from synthpriv.errors import BundleError, SynthprivError
 from synthpriv.synthesizers import configuration
-from synthpriv.synthesizers.base import Claim, FittedSynthesizer, SampleModel, Synthesizer
+from synthpriv.synthesizers.base import Claim, FittedSynthesizer, Synthesizer
 from synthpriv.synthesizers.ctgan import CTGANSynthesizer
 from synthpriv.synthesizers.independent import IndependentSynthesizer
 from synthpriv.synthesizers.mixture import MixtureSynthesizer
+from synthpriv.synthesizers.models import SampleModel
 from synthpriv.synthesizers.saving import DESCRIPTION, FORMAT, WEIGHTS
 from synthpriv.synthesizers.vae import VAESynthesizer
 

@@ -43,10 +43,11 @@ NUMBERS: dict[str, tuple[float, int]] = {  # the value, and its position in the 
 SMALL = {"embedding_dim": 4, "epochs": 1}
 SYNTHESIZERS = {
     "independent": sp.IndependentSynthesizer(epsilon=4.0),
+    "mixture": sp.MixtureSynthesizer(epsilon=4.0, components=16, steps=20),
     "vae": sp.VAESynthesizer(epsilon=4.0, hidden_dim=8, **SMALL),
     "ctgan": sp.CTGANSynthesizer(epsilon=4.0, generator_dim=(8,), discriminator_dim=(8,), **SMALL),
 }
-FORMATS = {"independent": "csv.gz", "vae": "csv", "ctgan": "parquet"}
+FORMATS = {"independent": "csv.gz", "mixture": "csv", "vae": "csv", "ctgan": "parquet"}
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from synthpriv.tables import conform
 from tests.conftest import make_people
 from tests.property.hostile import assert_one_sentence, bounded, dump, edit, edits, explore, junk
 
-KINDS = ("independent", "vae", "ctgan")
+KINDS = ("independent", "mixture", "vae", "ctgan")
 Saved = dict[str, tuple[str, bytes]]
 
 
@@ -34,6 +34,7 @@ def saved(people_schema: sp.Schema, tmp_path_factory: pytest.TempPathFactory) ->
     small = {"epsilon": 10.0, "delta": 1e-5}
     configurations = (
         sp.IndependentSynthesizer(**small),
+        sp.MixtureSynthesizer(**small, components=8, steps=3),
         sp.VAESynthesizer(**small, hidden_dim=8, embedding_dim=4, epochs=1),
         sp.CTGANSynthesizer(
             **small, generator_dim=(8,), discriminator_dim=(8,), embedding_dim=4, epochs=1, batch_size=100

@@ -15,6 +15,7 @@ from tests.conftest import make_people
 ROWS = 397
 SMALL: list[Synthesizer] = [
     sp.IndependentSynthesizer(epsilon=20.0, delta=1e-6, random_state=1),
+    sp.MixtureSynthesizer(epsilon=20.0, delta=1e-6, random_state=1, components=8, steps=3),
     sp.VAESynthesizer(epsilon=20.0, delta=1e-6, random_state=1, epochs=2, hidden_dim=8, embedding_dim=2),
     sp.CTGANSynthesizer(
         epsilon=20.0,
@@ -26,7 +27,7 @@ SMALL: list[Synthesizer] = [
         discriminator_dim=(8,),
     ),
 ]
-TRAINED = SMALL[1:]
+TRAINED = SMALL[2:]
 
 
 def people_schema(max_rows: int | None = None) -> Schema:

@@ -14,7 +14,12 @@ from synthpriv.errors import ConfigurationError, SynthprivError
 from synthpriv.synthesizers.base import Synthesizer
 from synthpriv.synthesizers.configuration import to_dict
 
-KINDS: list[type[Synthesizer]] = [sp.VAESynthesizer, sp.CTGANSynthesizer, sp.IndependentSynthesizer]
+KINDS: list[type[Synthesizer]] = [
+    sp.MixtureSynthesizer,
+    sp.VAESynthesizer,
+    sp.CTGANSynthesizer,
+    sp.IndependentSynthesizer,
+]
 every_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 
 
