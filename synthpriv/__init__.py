@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from synthpriv.schema import Identifier as Identifier
     from synthpriv.schema import Integer as Integer
     from synthpriv.schema import Schema as Schema
+    from synthpriv.synthesizers.choosing import choose_synthesizer as choose_synthesizer
     from synthpriv.synthesizers.ctgan import CTGANSynthesizer as CTGANSynthesizer
     from synthpriv.synthesizers.independent import IndependentSynthesizer as IndependentSynthesizer
     from synthpriv.synthesizers.mixture import MixtureSynthesizer as MixtureSynthesizer
@@ -52,6 +53,7 @@ _HOMES = {
         "Integer",
         "Schema",
     ),
+    "synthpriv.synthesizers.choosing": ("choose_synthesizer",),
     "synthpriv.synthesizers.ctgan": ("CTGANSynthesizer",),
     "synthpriv.synthesizers.independent": ("IndependentSynthesizer",),
     "synthpriv.synthesizers.mixture": ("MixtureSynthesizer",),
