@@ -1,12 +1,12 @@
 """PrivateTable: THE DOOR. The only file that reaches private rows; every method but `disclose` is charged.
 
-What can be learnt about the rows is the whole list of methods: `count`, `histograms`, `marginals`, `train`,
-`disclose`.
-There is no length, no indexing, and no row in the repr. Rows come in chunks and are kept as positions in the
-declared domain (`column_store`), so that a table may be larger than memory; of an identifier only a 64-bit
-hash is kept. Progress is told in shares of a stage, which are no property of the rows, never in row counts.
-Among several processes (`processes`) each counts and trains on its own share of the units, and the lead alone
-holds all rows, draws the holdout, charges the ledger and adds the noise of counts.
+What can be learnt about the rows is the whole list of methods: `count`, `histograms`, `marginals`,
+`dependence`, `train`, `disclose`. There is no length, no indexing, and no row in the repr. Rows come in
+chunks and are kept as positions in the declared domain (`column_store`), so that a table may be larger than
+memory; of an identifier only a 64-bit hash is kept. Progress is told in shares of a stage, which are no
+property of the rows, never in row counts. Among several processes (`processes`) each counts and trains on its
+own share of the units, and the lead alone holds all rows, draws the holdout, charges the ledger and adds the
+noise of counts.
 """
 
 from __future__ import annotations
@@ -200,23 +200,41 @@ class PrivateTable:
         Counts(noise_scale, coordinates=len(groups), max_rows). Charged before counting.
         """
         _charge(release, label, histogram_events([noise_scale] * len(groups), self.schema.max_rows_per_unit))
-        report, team = shares("counting marginals", progress), processes.team()
-        shapes = [tuple(encoder.sizes[at] for at in group) for group in groups]
-        exact = [np.zeros(math.prod(shape), dtype=np.int64) for shape in shapes]
-        with team.together():
-            for codes, done in _encoded(self.__store, self.__own, encoder):
-                for counts, group, shape in zip(exact, groups, shapes, strict=True):
-                    cells = np.ravel_multi_index(tuple(codes[:, at] for at in group), shape)
-                    counts += np.bincount(cells, minlength=len(counts))
-                report(done)
+        exact = _counted(self.__store, self.__own, encoder, groups, shares("counting marginals", progress))
         report, released = shares("adding noise to marginals", progress), []
-        for at, (counts, shape) in enumerate(zip(exact, shapes, strict=True)):
-            total = team.sum(counts)
-            if noise_scale > 0 and team.leads:
-                total = mechanisms.noisy_counts(total, noise_scale)
-            released.append(team.from_lead(total).reshape(shape))
+        for at, counts in enumerate(exact):
+            if noise_scale > 0 and processes.leads():
+                counts = mechanisms.noisy_counts(counts, noise_scale)
+            released.append(processes.team().from_lead(counts))
             report((at + 1) / len(groups))
         return released
+
+    def dependence(
+        self,
+        release: Release,
+        label: str,
+        encoder: TableEncoder,
+        pairs: Sequence[tuple[int, ...]],
+        rows: int,
+        noise_scale: float,
+        progress: Report | None = None,
+    ) -> Ints:
+        """How far pairs of columns are from independence, with discrete Gaussian noise (scale 0: no noise).
+
+        A score is the sum over a pair's cells of |count - expected|, where what independence would give,
+        rounded, follows from the released shares and `rows`, the public count. A row moves one cell by one,
+        so one unit moves a score by at most max_rows_per_unit: Counts(noise_scale, coordinates=len(pairs),
+        max_rows). Charged before counting.
+        """
+        _charge(release, label, histogram_events([noise_scale] * len(pairs), self.schema.max_rows_per_unit))
+        exact = _counted(self.__store, self.__own, encoder, pairs, shares("comparing columns", progress))
+        one_way = encoder.shares
+        expected = (np.rint(rows * np.outer(one_way[a], one_way[b])) for a, b in pairs)
+        apart = [np.abs(one - other).sum() for one, other in zip(exact, expected, strict=True)]
+        scores = np.array(apart).astype(np.int64)
+        if noise_scale > 0 and processes.leads():
+            scores = mechanisms.noisy_counts(scores, noise_scale)
+        return processes.team().from_lead(scores)
 
     def train(
         self,
@@ -324,6 +342,26 @@ def _encoded(
         inside = own[chosen]
         codes = encoder.encode({name: column[inside] for name, column in columns.items()})
         yield codes, chosen.stop / max(1, store.rows)
+
+
+def _counted(
+    store: ColumnStore,
+    own: npt.NDArray[np.bool_],
+    encoder: TableEncoder,
+    groups: Sequence[tuple[int, ...]],
+    report: Callable[[float], None],
+) -> list[Ints]:
+    """Exact joint counts of groups of encoded columns over all processes; internal, to be noised."""
+    sizes = encoder.sizes
+    shapes = [tuple(sizes[at] for at in group) for group in groups]
+    exact = [np.zeros(math.prod(shape), dtype=np.int64) for shape in shapes]
+    with processes.team().together():
+        for codes, done in _encoded(store, own, encoder):
+            for counts, group, shape in zip(exact, groups, shapes, strict=True):
+                cells = np.ravel_multi_index(tuple(codes[:, at] for at in group), shape)
+                counts += np.bincount(cells, minlength=len(counts))
+            report(done)
+    return [processes.team().sum(counts).reshape(shape) for counts, shape in zip(exact, shapes, strict=True)]
 
 
 def _disclosed_rows(rows: int) -> npt.NDArray[np.bool_]:

@@ -29,6 +29,7 @@ from synthpriv.synthesizers.anchor import Anchor
 from synthpriv.synthesizers.conditions import accepted_rows, allowed_cells, impose
 from synthpriv.synthesizers.models import SampleModel
 from synthpriv.synthesizers.planning import FitPlan, TrainingSettings, count_epsilon, make_plan
+from synthpriv.synthesizers.workload import choose_groups, label_column
 
 SAMPLING_CHUNK = 65_536
 DEVICES = ("auto", "cpu", "cuda")
@@ -226,10 +227,17 @@ class Synthesizer(ABC):
     ) -> Anchor | None:
         if plan.workload is None:
             return None
+        workload = plan.workload
+        if workload.chosen is not None:
+            scores = private.dependence(
+                release, "choice of pairs", encoder, workload.groups, plan.rows, plan.selection_scale, report
+            )
+            label = label_column(private.schema)
+            workload = choose_groups(workload, scores, encoder.shares, plan.rows, label)
         marginals = private.marginals(
-            release, "marginals", encoder, plan.workload.groups, plan.marginal_scale, report
+            release, "marginals", encoder, workload.groups, plan.marginal_scale, report
         )
-        return Anchor(plan.workload, marginals, encoder.shares, plan.rows, plan.marginal_scale)
+        return Anchor(workload, marginals, encoder.shares, plan.rows, plan.marginal_scale)
 
     def _marginal_share(self) -> float:
         """The share of mu^2, of what encoding leaves, that measures marginals."""

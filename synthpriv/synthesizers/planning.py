@@ -24,6 +24,7 @@ from synthpriv.synthesizers.workload import Workload, cells_per_column, workload
 
 COUNT_SHARE = 0.02
 ENCODING_SHARE = 0.2
+SELECTION_SHARE = 0.1  # of what marginals take, where they are chosen
 LARGEST_BATCH = 4096
 LARGEST_RATE = 0.25
 
@@ -46,8 +47,9 @@ class FitPlan:
 
     count_epsilon: what the row count costs (0 if declared). encoding_scales: per round, the noise scale of
     each column's histogram. cells: the most that a column of numbers is cut into. workload: the marginals
-    that are measured, each count with noise of marginal_scale (None: none are). training: None for a
-    synthesizer that needs counts only.
+    that are measured, each count with noise of marginal_scale (None: none are). selection_scale: of the
+    scores by which they are chosen (0: all are measured). training: None for a synthesizer that needs counts
+    only.
     """
 
     epsilon: float
@@ -58,6 +60,7 @@ class FitPlan:
     cells: int
     workload: Workload | None
     marginal_scale: float
+    selection_scale: float
     training: DPSGDPlan | None
     memory_bytes: int
 
@@ -75,7 +78,8 @@ class FitPlan:
         }
         if self.workload is not None:
             plain |= {
-                "marginals": len(self.workload.groups),
+                "marginals": self.workload.size,
+                "chosen_among": len(self.workload.groups),
                 "marginal_noise_scale": self.marginal_scale,
                 "most_cells_per_column": self.cells,
             }
@@ -121,15 +125,18 @@ def make_plan(
     # a hair of room: discrete noise and grids of the accountant make the joint loss a little larger
     mu = math.inf if math.isinf(epsilon) else 0.995 * gaussian_mu(joint, delta)
     scales = _encoding_scales(schema, mu * math.sqrt(share))
-    marginal_scale = 0.0
+    marginal_scale = selection_scale = 0.0
     if workload is not None and math.isfinite(mu):
-        left = marginal_share * (1 - share)
-        marginal_scale = schema.max_rows_per_unit * math.sqrt(len(workload.groups) / left) / mu
+        unit = schema.max_rows_per_unit / (mu * math.sqrt(marginal_share * (1 - share)))
+        chooses = 0.0 if workload.chosen is None else SELECTION_SHARE
+        marginal_scale = unit * math.sqrt(workload.size / (1 - chooses))
+        selection_scale = unit * math.sqrt(len(workload.groups) / chooses) if chooses else 0.0
     plan = None if constants is None else DPSGDPlan(noise_multiplier=0.0, **constants)
     if math.isfinite(epsilon):
         _require_signal(schema, epsilon, delta, rows, scales[0])
         if constants is not None:
-            before = encoding_events(schema, scales) + marginal_events(schema, workload, marginal_scale)
+            before = encoding_events(schema, scales)
+            before += marginal_events(schema, workload, marginal_scale, selection_scale)
             sigma = calibrate_noise_multiplier(
                 before, constants["sample_rate"], constants["steps"], joint, delta
             )
@@ -143,6 +150,7 @@ def make_plan(
         cells=MAX_CELLS if workload is None else cells_per_column(schema, workload, rows, marginal_scale),
         workload=workload,
         marginal_scale=marginal_scale,
+        selection_scale=selection_scale,
         training=plan,
         memory_bytes=_memory(schema, rows, training, constants),
     )
@@ -162,10 +170,14 @@ def encoding_events(schema: Schema, scales: list[dict[str, float]]) -> list[Even
     return histogram_events(every, schema.max_rows_per_unit)
 
 
-def marginal_events(schema: Schema, workload: Workload | None, noise_scale: float) -> list[Event]:
-    """The marginals of a workload as events."""
-    groups = () if workload is None else workload.groups
-    return histogram_events((noise_scale for _ in groups), schema.max_rows_per_unit)
+def marginal_events(
+    schema: Schema, workload: Workload | None, marginal_scale: float, selection_scale: float
+) -> list[Event]:
+    """The marginals of a workload as events, and the scores by which they were chosen."""
+    if workload is None:
+        return []
+    scores = [] if workload.chosen is None else [selection_scale] * len(workload.groups)
+    return histogram_events([*scores, *[marginal_scale] * workload.size], schema.max_rows_per_unit)
 
 
 def _training_constants(training: TrainingSettings, rows: int) -> dict[str, Any]:

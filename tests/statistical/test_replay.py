@@ -120,6 +120,20 @@ def test_a_unit_with_several_rows_leaves_no_trace_but_in_what_was_released(kind:
     assert farthest > 1, "the unit's rows were felt together"
 
 
+@pytest.mark.parametrize("change", ["removed", "outlier"])
+def test_a_choice_of_pairs_leaves_no_trace_but_in_what_was_released(
+    change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there are too many pairs, a row is felt in the noisy scores and nowhere else."""
+    monkeypatch.setattr("synthpriv.synthesizers.workload.MOST_GROUPS", 5)
+    base = fit(KINDS["mixture"], original(None), None)
+    assert "dependence" in [call[0] for call in base.asked]
+    other = fit(KINDS["mixture"], CHANGES[change](original(None)), None, base)
+    assert_same_seen_from_outside(base, other)
+    assert_same_model(base, other)
+    assert_sensitivity_as_declared(base, other, replaced=change != "removed")
+
+
 @pytest.mark.parametrize("kind", ["vae", "ctgan"])
 def test_one_row_fewer_leaves_every_constant_of_the_trainer(kind: str) -> None:
     """Requirement 4: with the count frozen, rate, steps, divisor and noise are those of n rows."""

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import synthpriv as sp
-from synthpriv.schema import AnyColumn, Categorical, Integer, Schema
+from synthpriv.schema import AnyColumn, Boolean, Categorical, Integer, Schema
 from synthpriv.synthesizers.anchor import GOAL, Anchor
 from synthpriv.synthesizers.mixture import MixtureModel, fit_logits
 from synthpriv.synthesizers.workload import (
@@ -21,6 +21,7 @@ from synthpriv.synthesizers.workload import (
     MOST_NOISY_CELLS,
     Workload,
     cells_per_column,
+    choose_groups,
     workload_of,
 )
 
@@ -147,10 +148,38 @@ def test_cells_follow_rows_over_noise_within_what_counting_costs() -> None:
     cells = [cells_per_column(narrow, workload_of(narrow), rows, 40.0) for rows in (100, 36_000, 10**7)]
     assert cells == [FEWEST_CELLS, round(math.sqrt(36_000 / 40)), MOST_CELLS]
     assert cells_per_column(narrow, workload_of(narrow), 1000, 0.0) == MOST_CELLS
-    wide = schema_of(*[number] * 60)
-    workload = workload_of(wide)
-    bounded = cells_per_column(wide, workload, 10**7, 1.0)
-    assert len(workload.groups) * bounded**2 <= MOST_NOISY_CELLS < len(workload.groups) * (bounded + 1) ** 2
+    for columns in (45, 90):
+        wide = schema_of(*[number] * columns)
+        workload = workload_of(wide)
+        bounded = cells_per_column(wide, workload, 10**7, 1.0)
+        assert workload.size * bounded**2 <= MOST_NOISY_CELLS < workload.size * (bounded + 1) ** 2
+
+
+def test_a_wide_table_measures_the_pairs_that_depend(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pairs are chosen by noisy scores; those with the label always; the plan and the ledger say so."""
+    monkeypatch.setattr("synthpriv.synthesizers.workload.MOST_GROUPS", 9)
+    rng = np.random.default_rng(4)
+    columns = {f"x{at}": rng.integers(0, 4, 3_000) for at in range(6)}
+    columns["x5"] = np.where(rng.random(3_000) < 0.9, columns["x4"], columns["x5"])
+    frame = pd.DataFrame({**columns, "y": rng.random(3_000) < 0.5})
+    named = {name: Integer(lower=0, upper=3) for name in columns}
+    schema = Schema(columns={**named, "y": Boolean()}, targets=["y"])
+    config = sp.MixtureSynthesizer(epsilon=3.0, delta=1e-6, components=64, steps=200, random_state=0)
+    plan = config.plan(schema, rows=3_000)
+    assert (plan.to_dict()["marginals"], plan.to_dict()["chosen_among"]) == (9, 21)
+    ledger = sp.Ledger.in_memory(sp.Budget(epsilon=3.0, delta=1e-6))
+    fitted = config.fit(sp.PrivateTable(frame, schema, ledger))
+    assert [charge.label for charge in ledger.charges][-2:] == ["choice of pairs", "marginals"]
+    made = fitted.sample(3_000, seed=0)
+    assert (made["x4"] == made["x5"]).mean() > 0.7
+
+
+def test_choosing_takes_the_label_first_and_chance_off() -> None:
+    every = Workload(groups=((0, 1), (0, 2), (1, 2)), given=None, chosen=2)
+    shares = [np.full(2, 0.5), np.full(20, 0.05), np.full(20, 0.05)]
+    scores = np.array([150, 400, 900])  # by chance alone, (1, 2) would show about 640 of 1,000 rows
+    assert choose_groups(every, scores, shares, 1_000, label=None).groups == ((0, 2), (1, 2))
+    assert choose_groups(every, scores, shares, 1_000, label=1).groups == ((0, 1), (1, 2))
 
 
 def test_rare_conditions_cost_no_redraws(people: pd.DataFrame, people_schema: Schema) -> None:
