@@ -231,10 +231,10 @@ class PrivateTable:
         one_way = encoder.shares
         expected = (np.rint(rows * np.outer(one_way[a], one_way[b])) for a, b in pairs)
         apart = [np.abs(one - other).sum() for one, other in zip(exact, expected, strict=True)]
-        scores = np.array(apart).astype(np.int64)
+        scores = np.array(apart).astype(np.int64).reshape(-1, 1)
         if noise_scale > 0 and processes.leads():
-            scores = mechanisms.noisy_counts(scores, noise_scale)
-        return processes.team().from_lead(scores)
+            scores = np.array([mechanisms.noisy_counts(score, noise_scale) for score in scores])
+        return processes.team().from_lead(scores).ravel()
 
     def train(
         self,
