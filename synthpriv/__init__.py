@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from synthpriv.schema import Categorical as Categorical
     from synthpriv.schema import DateTime as DateTime
     from synthpriv.schema import Float as Float
+    from synthpriv.schema import Follows as Follows
     from synthpriv.schema import Identifier as Identifier
     from synthpriv.schema import Integer as Integer
+    from synthpriv.schema import MissingWhen as MissingWhen
     from synthpriv.schema import Schema as Schema
     from synthpriv.synthesizers.choosing import choose_synthesizer as choose_synthesizer
     from synthpriv.synthesizers.ctgan import CTGANSynthesizer as CTGANSynthesizer
@@ -49,8 +51,10 @@ _HOMES = {
         "Categorical",
         "DateTime",
         "Float",
+        "Follows",
         "Identifier",
         "Integer",
+        "MissingWhen",
         "Schema",
     ),
     "synthpriv.synthesizers.choosing": ("choose_synthesizer",),

@@ -26,7 +26,7 @@ from synthpriv.schema.identifiers import IdentifierMaker
 from synthpriv.schema.values import Positions
 from synthpriv.synthesizers import configuration, saving
 from synthpriv.synthesizers.anchor import Anchor
-from synthpriv.synthesizers.conditions import accepted_rows, allowed_cells, impose
+from synthpriv.synthesizers.conditions import accepted_rows, allowed_cells
 from synthpriv.synthesizers.models import SampleModel
 from synthpriv.synthesizers.planning import FitPlan, TrainingSettings, count_epsilon, make_plan
 from synthpriv.synthesizers.workload import choose_groups, label_column
@@ -332,10 +332,10 @@ class FittedSynthesizer:
         report(SAMPLING, 0, count)
         made, makers = 0, dict[str, IdentifierMaker]()
         for codes in in_chunks(self._draw_codes(int(count), generator, allowed), SAMPLING_CHUNK):
-            frame = self.encoder.decode(codes, rng, makers)
+            frame = self.encoder.decode(codes, rng, makers, fixed)
             made += len(frame)
             report(SAMPLING, made, count)
-            yield impose(frame, fixed, self.schema) if fixed else frame
+            yield frame
 
     def _draw_codes(
         self, count: int, generator: torch.Generator, allowed: dict[int, int] | None
