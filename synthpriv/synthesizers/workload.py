@@ -24,13 +24,14 @@ class Workload:
     given: int | None
 
 
-def workload_of(schema: Schema) -> Workload:
+def workload_of(schema: Schema, within_classes: bool = True) -> Workload:
     """All pairs of columns; with a target of few classes, all pairs within each of its classes.
 
     Pairs within classes say more than pairs and cost the same: a row falls into one class only.
+    within_classes: False for a model that learns the label's relations elsewhere.
     """
     columns = range(len(schema.modelled))
-    given = label_column(schema)
+    given = label_column(schema) if within_classes else None
     if given is None or len(columns) < 3 or _cells(list(schema.modelled.values())[given]) > MOST_CLASSES:
         return Workload(groups=tuple(itertools.combinations(columns, 2)), given=None)
     others = [column for column in columns if column != given]
