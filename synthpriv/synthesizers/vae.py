@@ -133,24 +133,25 @@ class VAESynthesizer(Synthesizer):
         labels.to(devices.resolve(self.device))
 
         def stage(
-            module: nn.Module, loss: Callable[[Tensor], Tensor], before: int, steps: int, rate: float
+            name: str, module: nn.Module, loss: Callable[[Tensor], Tensor], steps: range, rate: float
         ) -> None:
             fitting.private.train(
                 fitting.release,
-                "training",
+                name,
                 fitting.encoder,
                 module,
                 loss,
-                replace(plan, steps=steps),
+                replace(plan, steps=len(steps)),
                 Optimization(learning_rate=rate),
-                lambda step: fitting.report("training", before + step + 1, plan.steps),
+                lambda step: fitting.report("training", steps[step] + 1, plan.steps),
                 fitting.report,
                 derived=posterior.as_codes,
             )
 
-        stage(labels.head, labels.head_loss, 0, plan.steps - last, self.learning_rate)
-        if last:
-            stage(labels.weighing, labels.weighing_loss, plan.steps - last, last, WEIGHING_RATE)
+        heads, weighings = range(plan.steps - last), range(plan.steps - last, plan.steps)
+        stage("training the label's head", labels.head, labels.head_loss, heads, self.learning_rate)
+        if weighings:
+            stage("weighing it", labels.weighing, labels.weighing_loss, weighings, WEIGHING_RATE)
         labels.to(torch.device("cpu"))
 
 
