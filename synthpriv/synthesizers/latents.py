@@ -19,8 +19,7 @@ from synthpriv.synthesizers.anchor import Anchor
 from synthpriv.synthesizers.mixture import SPREAD, MixtureModel, fit_logits
 
 KERNEL = 0.3  # the prior's deviation around each mean, where means have deviation 1
-LOGIT_STEPS, LOGIT_RATE = 400, 0.15
-TUNING_STEPS, TUNING_RATE = 200, 0.03
+LOGIT_RATE, TUNING_RATE = 0.15, 0.03
 POOL = 4096  # latents at least from which the rows of one draw are decoded
 
 
@@ -57,26 +56,42 @@ def independent_latents(one_way: Tensor, latent: int, sizes: Sequence[int]) -> L
 
 
 def fit_latents(
-    anchor: Anchor, one_way: Tensor, components: int, latent: int, generator: torch.Generator, report: Report
+    anchor: Anchor,
+    one_way: Tensor,
+    components: int,
+    latent: int,
+    steps: int,
+    generator: torch.Generator,
+    report: Report,
 ) -> Latents:
-    """Prior and decoder of `components` means in `latent` dimensions; post-processing of released counts."""
+    """Prior and decoder of `components` means in `latent` dimensions; post-processing of released counts.
+
+    one_way: log-probabilities of all columns' cells (cells,). steps: of Adam, a third of them on the decoder.
+    """
     start = SPREAD * torch.randn(components, len(one_way), generator=generator) + one_way
-    logits = fit_logits(start, anchor, LOGIT_STEPS, LOGIT_RATE, report)
+    tuning = steps // 3
+    logits = fit_logits(start, anchor, steps - tuning, LOGIT_RATE, report)
     latents = _principal(anchor.log_probabilities(logits), latent, anchor.sizes)
+    _tune(latents, anchor, tuning, generator, report)
+    return latents
+
+
+def _tune(latents: Latents, anchor: Anchor, steps: int, generator: torch.Generator, report: Report) -> None:
+    """Adam on means and decoder in place, each mean's latent drawn anew at every step."""
     parameters = [latents.means, latents.weight, latents.bias]
     for parameter in parameters:
         parameter.requires_grad_()
     optimizer = torch.optim.Adam(parameters, lr=TUNING_RATE, betas=(0.9, 0.99))
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, TUNING_STEPS, eta_min=TUNING_RATE / 100)
-    for step in range(TUNING_STEPS):
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, eta_min=TUNING_RATE / 100)
+    for step in range(steps):
         loss = anchor.loss(latents.logits(latents.means + KERNEL * _normals(latents.means, generator)))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
-        report("tuning the decoder", step + 1, TUNING_STEPS)
-    means, weight, bias = (parameter.detach() for parameter in parameters)
-    return Latents(means, weight, bias, anchor.sizes)
+        report("tuning the decoder", step + 1, steps)
+    for parameter in parameters:
+        parameter.requires_grad_(False)
 
 
 def _principal(log_probabilities: Tensor, latent: int, sizes: Sequence[int]) -> Latents:

@@ -45,12 +45,15 @@ WEIGHING_RATE = 0.1
 class VAESynthesizer(Synthesizer):
     """A variational autoencoder of a learned mixture prior, a linear decoder and a label decoded last.
 
-    embedding_dim: size of the latent. hidden_dim: width of the label's head. epochs: passes of DP-SGD over
-    the table (default: 180 steps; 130 below epsilon 2). batch_size: expected rows per step (default: a
-    quarter of the table, at most 16,384). learning_rate: of the head. most_noise: where the noise of a step,
-    noise_multiplier * max_grad_norm / expected batch, would exceed it, no DP-SGD runs and its budget buys
-    less noisy marginals; the label then follows the latents alone, as it does in a table without a target
-    of at most 32 categories or with fewer than three columns. All of it is known when planning.
+    embedding_dim: size of the latent. components: means of its prior (default: by rows over noise, 256 to
+    1,024). steps: of Adam on the released marginals. hidden_dim: width of the label's head. epochs: passes
+    of DP-SGD over the table (default: 180 steps; 130 below epsilon 2). batch_size: expected rows per step
+    (default: a quarter of the table, at most 16,384). learning_rate: of the head.
+
+    most_noise: where the noise of a step, noise_multiplier * max_grad_norm / expected batch, would exceed it,
+    no DP-SGD runs and its budget buys less noisy marginals; the label then follows the latents alone, as it
+    does in a table without a target of at most 32 categories, or with fewer than three columns. All of it is
+    known when planning.
     """
 
     name: ClassVar[str] = "vae"
@@ -59,6 +62,8 @@ class VAESynthesizer(Synthesizer):
     epochs: int | None = None
     batch_size: int | None = None
     embedding_dim: int = 32
+    components: int | None = None
+    steps: int = 600
     hidden_dim: int = 128
     learning_rate: float = 0.02
     max_grad_norm: float = 2.0
@@ -69,6 +74,9 @@ class VAESynthesizer(Synthesizer):
         super().__post_init__()
         check_training(self)
         require("hidden_dim", self.hidden_dim, 1, 4096, whole=True)
+        require("steps", self.steps, 1, 100_000, whole=True)
+        if self.components is not None:
+            require("components", self.components, 1, 65_536, whole=True)
         require("most_noise", self.most_noise, 0.0)
 
     def _marginal_share(self) -> float:
@@ -121,8 +129,8 @@ class VAESynthesizer(Synthesizer):
         one_way = torch.from_numpy(np.log(np.concatenate(encoder.shares))).float()
         if fitting.anchor is None:  # a single column
             return independent_latents(one_way, self.embedding_dim, encoder.sizes)
-        means = min(components_for(fitting.plan, encoder.sizes), MOST_MEANS)
-        arguments = (means, self.embedding_dim, fitting.generator, fitting.report)
+        means = self.components or min(components_for(fitting.plan, encoder.sizes), MOST_MEANS)
+        arguments = (means, self.embedding_dim, self.steps, fitting.generator, fitting.report)
         return fit_latents(fitting.anchor, one_way, *arguments)
 
     def _train_label(self, fitting: Fitting, labels: LabelDecoder, posterior: Posterior) -> None:
@@ -158,7 +166,7 @@ class VAESynthesizer(Synthesizer):
 def decoded_label(schema: Schema) -> int | None:
     """The label that is decoded last, by position: the first target of few categories, beside two columns."""
     label, columns = label_column(schema), list(schema.modelled.values())
-    if label is None or len(columns) < 3 or columns[label].size >= MOST_CLASSES:
+    if label is None or len(columns) < 3 or columns[label].size > MOST_CLASSES:
         return None
     return label
 

@@ -23,6 +23,8 @@ SMALL: list[Synthesizer] = [
         epochs=2,
         hidden_dim=8,
         embedding_dim=2,
+        components=8,
+        steps=6,
         most_noise=1e9,  # or so few rows would leave the training out
     ),
     sp.CTGANSynthesizer(

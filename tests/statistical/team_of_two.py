@@ -125,7 +125,9 @@ def of_a_table(folder: Path, rank: int) -> dict[str, Any]:
     )
     foreign = visits() if rank == 0 else visits().assign(age=lambda t: (t["age"] + 1) % 90)
     lacking = visits() if rank == 0 else visits().drop(columns="age")
-    fitted = VAESynthesizer(epsilon=3.0, delta=1e-5, epochs=2, batch_size=64, device="cpu", most_noise=9.0).fit(table)
+    fitted = VAESynthesizer(
+        epsilon=3.0, delta=1e-5, epochs=2, batch_size=64, device="cpu", components=8, steps=6, most_noise=1e9
+    ).fit(table)
     fitted.save(folder / "visits.synth")
     own = free._PrivateTable__own  # type: ignore[attr-defined]
     [(_, columns)] = free._PrivateTable__store.chunks(["person"])  # type: ignore[attr-defined]

@@ -140,7 +140,7 @@ class Watched(ColumnStore):
 
 
 def columns_read(events: tuple[Event, ...], modelled: int) -> int:
-    """How often a column is read for these events: once by its histogram, all once by marginals or training."""
+    """How often a column is read: once by its histogram, and all by marginals or a training."""
     counted = [event.coordinates for event in events if isinstance(event, Counts)]
     trainings = sum(isinstance(event, SampledGaussian) for event in events)
     return sum(min(coordinates, modelled) for coordinates in counted) + trainings * modelled
