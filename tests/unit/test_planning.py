@@ -141,7 +141,7 @@ def test_the_plan_is_what_the_ledger_then_records(
 
 def test_constants_come_from_the_public_row_count(people_schema: Schema) -> None:
     def constants(rows: int, **arguments: int) -> tuple[float, int, float]:
-        config = replace(SMALL, epochs=None, **arguments)  # type: ignore[arg-type]
+        config = replace(SMALL, **{"epochs": None, **arguments})  # type: ignore[arg-type]
         training = config.plan(people_schema, rows=rows).training
         assert training is not None
         return training.sample_rate, training.steps, training.expected_batch
@@ -216,8 +216,8 @@ def test_without_noise_nothing_is_split(people_schema: Schema) -> None:
 
 def test_a_plan_prints_as_json_and_its_memory_grows_with_the_table(adult_schema: Schema) -> None:
     config = sp.VAESynthesizer(epsilon=3.0, delta=DELTA)
-    small, large = (config.plan(adult_schema, rows=rows) for rows in (10_000, 1_000_000))
+    small, large = (config.plan(adult_schema, rows=rows) for rows in (50_000, 1_000_000))
     plain = json.loads(json.dumps(small.to_dict(), allow_nan=False))
-    assert plain["rows"] == 10_000
+    assert plain["rows"] == 50_000
     assert plain["noise_multiplier"] > 0
     assert 0 < small.memory_bytes < large.memory_bytes
