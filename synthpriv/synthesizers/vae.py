@@ -159,7 +159,7 @@ class VAESynthesizer(Synthesizer):
         heads, weighings = range(plan.steps - last), range(plan.steps - last, plan.steps)
         stage("training the label's head", labels.head, labels.head_loss, heads, self.learning_rate)
         if weighings:
-            stage("weighing it", labels.weighing, labels.weighing_loss, weighings, WEIGHING_RATE)
+            stage("weighing the label's head", labels.weighing, labels.weighing_loss, weighings, WEIGHING_RATE)
         labels.to(torch.device("cpu"))
 
 

@@ -123,7 +123,7 @@ def test_the_ledger_holds_each_charge_once(folder: Path) -> None:
     ledger = sp.Ledger.open(folder / "visits.sqlite")
     labels = [charge.label for charge in ledger.charges]
     assert labels[0] == "row count"
-    assert labels[-2:] == ["training the label's head", "weighing it"]
+    assert labels[-2:] == ["training the label's head", "weighing the label's head"]
     assert len(set(labels)) == len(labels)
     assert ledger.reserved() == (3.0, pytest.approx(1e-5))
     assert [record["record"] for record in ledger.records] == ["disclosure"]
