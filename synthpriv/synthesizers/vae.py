@@ -156,10 +156,10 @@ class VAESynthesizer(Synthesizer):
                 derived=posterior.as_codes,
             )
 
-        heads, weighings = range(plan.steps - last), range(plan.steps - last, plan.steps)
+        heads, weights = range(plan.steps - last), range(plan.steps - last, plan.steps)
         stage("training the label's head", labels.head, labels.head_loss, heads, self.learning_rate)
-        if weighings:
-            stage("weighing the label's head", labels.weighing, labels.weighing_loss, weighings, WEIGHING_RATE)
+        if weights:
+            stage("weighing the label's head", labels.weighing, labels.weighing_loss, weights, WEIGHING_RATE)
         labels.to(torch.device("cpu"))
 
 
