@@ -41,12 +41,16 @@ class Posterior:
         """Log-densities of the other columns (rows,) and log p(label | others) (rows, classes)."""
         densities, labels = [torch.zeros(0)], [torch.zeros(0, self.classes.shape[1])]
         for start in range(0, len(codes), DENSITY_ROWS):
-            part = torch.from_numpy(codes[start : start + DENSITY_ROWS, self.others].astype(np.int64))
+            chosen = codes[start : start + DENSITY_ROWS, self.others]
+            # always as many rows: a product may round otherwise in a batch of another size, and what is said
+            # of a row would depend on how many others there are
+            part = torch.zeros(DENSITY_ROWS, len(self.others), dtype=torch.int64)
+            part[: len(chosen)] = torch.from_numpy(chosen.astype(np.int64))
             joint = functional.embedding_bag(part + self._starts, self._table, mode="sum")
             total = joint.logsumexp(1, keepdim=True)
             classes = ((joint - total).exp() @ self.classes).clamp_min(LEAST)
-            densities.append(total[:, 0] - np.log(len(self.classes)))
-            labels.append((classes / classes.sum(1, keepdim=True)).log())
+            densities.append(total[: len(chosen), 0] - np.log(len(self.classes)))
+            labels.append((classes / classes.sum(1, keepdim=True)).log()[: len(chosen)])
         return torch.cat(densities), torch.cat(labels)
 
     def as_codes(self, codes: Codes) -> Codes:
@@ -61,8 +65,9 @@ class LabelHead(nn.Module):
         super().__init__()
         self.first = CodeLinear(sizes, hidden)
         self.last = nn.Linear(hidden, classes)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        with torch.no_grad():
+            self.last.weight.zero_()
+            self.last.bias.zero_()
 
     def forward(self, codes: Tensor) -> Tensor:
         """Shape (rows, classes)."""
