@@ -247,12 +247,18 @@ class PrivateTable:
         optimization: Optimization,
         after_step: AfterStep | None = None,
         progress: Report | None = None,
+        *,
+        derived: Callable[[Codes], Codes] | None = None,
     ) -> None:
         """Train `module` in place by DP-SGD on the encoded rows; only noisy clipped sums leave the door.
 
         Units are drawn by independent trials and one unit's whole gradient is clipped to max_grad_norm.
         Charges SampledGaussian(noise_multiplier, sample_rate, steps) before the first step. row_loss sees
         codes: it is trusted to return one loss per row and keep nothing.
+
+        derived: codes (rows, columns) -> further codes (rows, any), laid beside each row's own. It changes no
+        sensitivity: all that it knows was released, and it is applied row by row, so that it is a part of the
+        row's loss, evaluated once in advance. It is trusted as row_loss is.
         """
         from synthpriv.privacy.dpsgd import train_private
         from synthpriv.privacy.layers import supported_layers
@@ -270,11 +276,9 @@ class PrivateTable:
         )
         report = shares("encoding rows", progress)
         with processes.team().together():
-            codes = CodeMatrix(
-                int(self.__own.sum()), len(encoder.sizes), max(encoder.sizes, default=0), self.__memory_limit
-            )
+            codes = _empty_codes(int(self.__own.sum()), encoder, derived, self.__memory_limit)
             for part, done in _encoded(self.__store, self.__own, encoder):
-                codes.append(part)
+                codes.append(part if derived is None else np.hstack([part, derived(part)]))
                 report(done)
         train_private(
             module,
@@ -362,6 +366,17 @@ def _counted(
                 counts += np.bincount(cells, minlength=len(counts))
             report(done)
     return [processes.team().sum(counts).reshape(shape) for counts, shape in zip(exact, shapes, strict=True)]
+
+
+def _empty_codes(
+    rows: int, encoder: TableEncoder, derived: Callable[[Codes], Codes] | None, memory_limit: int
+) -> CodeMatrix:
+    """Room for the codes of a process's own rows, and for what is derived from each."""
+    width = len(encoder.sizes)
+    if derived is None:
+        return CodeMatrix(rows, width, max(encoder.sizes, default=0), memory_limit)
+    further = derived(np.zeros((0, width), dtype=np.int16)).shape[1]
+    return CodeMatrix(rows, width + further, np.iinfo(np.int16).max, memory_limit)
 
 
 def _disclosed_rows(rows: int) -> npt.NDArray[np.bool_]:

@@ -61,6 +61,7 @@ class Synthesizer(ABC):
     """
 
     name: ClassVar[str] = ""
+    within_classes: ClassVar[bool] = True  # whether marginals are counted in each class of a label
 
     epsilon: float
     delta: float | None = None
@@ -151,6 +152,7 @@ class Synthesizer(ABC):
             rows_are_public=rows_are_public,
             marginal_share=self._marginal_share(),
             training=self._training_settings(schema),
+            within_classes=self.within_classes,
         )
 
     def _open_release(self, private: PrivateTable) -> Release:

@@ -86,44 +86,6 @@ class ColumnHeads(nn.Module):
         return drawn_codes(logits, self.sizes, generator)
 
 
-class Decoder(nn.Module):
-    """Latents -> logits of all columns, one hidden layer."""
-
-    def __init__(self, shares: Shares, latent: int, hidden: int) -> None:
-        super().__init__()
-        self.latent = latent
-        self.first = nn.Linear(latent, hidden)
-        self.heads = ColumnHeads(hidden, shares)
-
-    def forward(self, latents: Tensor) -> Tensor:
-        """Logits of shape (rows, cells)."""
-        logits: Tensor = self.heads(functional.silu(self.first(latents)))
-        return logits
-
-
-class VariationalAutoencoder(nn.Module):
-    """Codes -> latent normal -> codes (Kingma and Welling 2014), one hidden layer each way.
-
-    shares: the released one-way distribution of each column, which starts the output biases.
-    """
-
-    def __init__(self, shares: Shares, latent: int, hidden: int) -> None:
-        super().__init__()
-        self.first = CodeLinear([len(share) for share in shares], hidden)
-        self.to_latent = nn.Linear(hidden, 2 * latent)
-        self.decoder = Decoder(shares, latent, hidden)
-
-    def row_loss(self, codes: Tensor, generator: torch.Generator, beta: float) -> Tensor:
-        """Reconstruction plus beta times the divergence from the standard normal (shape (rows,))."""
-        mean, log_variance = self.to_latent(functional.silu(self.first(codes))).chunk(2, dim=1)
-        log_variance = log_variance.clamp(-8.0, 4.0)
-        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
-        logits = self.decoder(mean + noise * (0.5 * log_variance).exp())
-        divergence = 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance).sum(1)
-        loss: Tensor = self.decoder.heads.row_loss(logits, codes) + beta * divergence
-        return loss
-
-
 class Generator(nn.Module):
     """Noise and a label -> one softmax per column; the label's own column is the label."""
 

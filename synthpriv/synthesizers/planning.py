@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from synthpriv.encoding.codec import MAX_CELLS
@@ -31,7 +31,11 @@ LARGEST_RATE = 0.25
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
-    """What a synthesizer asks of its private training, before the budget is known."""
+    """What a synthesizer asks of its private training, before the budget is known.
+
+    largest_batch: of the default batch, a quarter of the table. most_noise: of a step (`step_noise`); where
+    there would be more, nothing is trained, and marginals take the budget.
+    """
 
     steps: int
     epochs: int | None
@@ -39,6 +43,8 @@ class TrainingSettings:
     max_grad_norm: float
     parameters: int
     activations: int
+    largest_batch: int = LARGEST_BATCH
+    most_noise: float = math.inf
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +55,8 @@ class FitPlan:
     each column's histogram. cells: the most that a column of numbers is cut into. workload: the marginals
     that are measured, each count with noise of marginal_scale (None: none are). selection_scale: of the
     scores by which they are chosen (0: all are measured). training: None for a synthesizer that needs counts
-    only.
+    only. refused_noise: what a step of training would have had (`step_noise`), where that is why nothing is
+    trained.
     """
 
     epsilon: float
@@ -63,6 +70,7 @@ class FitPlan:
     selection_scale: float
     training: DPSGDPlan | None
     memory_bytes: int
+    refused_noise: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for printing."""
@@ -91,6 +99,8 @@ class FitPlan:
                 "steps": self.training.steps,
                 "expected_batch": self.training.expected_batch,
             }
+        if self.refused_noise is not None:
+            plain["training_left_out_for_a_step_noise_of"] = self.refused_noise
         return plain
 
 
@@ -108,26 +118,60 @@ def make_plan(
     rows_are_public: bool,
     marginal_share: float,
     training: TrainingSettings | None,
+    within_classes: bool = True,
 ) -> FitPlan:
     """Split (epsilon, delta) over the stages of a fit on `rows` rows (public: declared, or already counted).
 
-    Raises InfeasiblePlan where the noise would drown the table, saying what would work.
+    within_classes: of a label, as for `workload_of`. Marginals take all that no training needs, and count
+    within classes then: none is planned where its noise would be too much. Raises InfeasiblePlan where the
+    noise would drown the table, saying what would work.
     """
+
+    def split(within: bool, share: float, asked: TrainingSettings | None) -> FitPlan:
+        workload = workload_of(schema, within) if marginal_share > 0 else None
+        if workload is not None and not workload.groups:
+            workload = None
+        return _split(schema, workload, share, asked, epsilon, delta, rows, rows_are_public)
+
+    plan = split(within_classes, marginal_share, training)
+    if training is None or plan.training is None:
+        return plan
+    noise = step_noise(plan.training, schema.max_rows_per_unit)
+    if noise <= training.most_noise:
+        return plan
+    return replace(split(True, 1.0, None), refused_noise=noise)
+
+
+def step_noise(training: DPSGDPlan, rows_per_unit: int) -> float:
+    """The noise of a step's mean gradient, in the largest norms that one row's gradient has."""
+    spread = training.noise_multiplier * training.max_grad_norm * rows_per_unit
+    return spread / training.expected_batch
+
+
+def _split(
+    schema: Schema,
+    workload: Workload | None,
+    marginal_share: float,
+    training: TrainingSettings | None,
+    epsilon: float,
+    delta: float,
+    rows: int,
+    rows_are_public: bool,
+) -> FitPlan:
+    """The plan of a given workload and training."""
     from synthpriv.privacy.accounting import calibrate_noise_multiplier, gaussian_mu
 
     spent = 0.0 if rows_are_public else count_epsilon(epsilon)
     joint = epsilon - spent
     constants = None if training is None else _training_constants(training, rows)
-    workload = workload_of(schema) if marginal_share > 0 else None
-    if workload is not None and not workload.groups:
-        workload = None
     share = 1.0 if workload is None and training is None else ENCODING_SHARE
     # a hair of room: discrete noise and grids of the accountant make the joint loss a little larger
     mu = math.inf if math.isinf(epsilon) else 0.995 * gaussian_mu(joint, delta)
     scales = _encoding_scales(schema, mu * math.sqrt(share))
     marginal_scale = selection_scale = 0.0
     if workload is not None and math.isfinite(mu):
-        unit = schema.max_rows_per_unit / (mu * math.sqrt(marginal_share * (1 - share)))
+        left = (1.0 if training is None else marginal_share) * (1 - share)
+        unit = schema.max_rows_per_unit / (mu * math.sqrt(left))
         chooses = 0.0 if workload.chosen is None else SELECTION_SHARE
         marginal_scale = unit * math.sqrt(workload.size / (1 - chooses))
         selection_scale = unit * math.sqrt(len(workload.groups) / chooses) if chooses else 0.0
@@ -182,7 +226,7 @@ def marginal_events(
 
 def _training_constants(training: TrainingSettings, rows: int) -> dict[str, Any]:
     """Sampling rate, steps and divisor, from the public row count."""
-    batch = training.batch_size or min(LARGEST_BATCH, LARGEST_RATE * rows)
+    batch = training.batch_size or min(training.largest_batch, LARGEST_RATE * rows)
     rate = min(1.0, batch / rows)
     steps = training.steps if training.epochs is None else math.ceil(training.epochs / rate)
     return {

@@ -36,14 +36,15 @@ class Workload:
         return len(self.groups) if self.chosen is None else self.chosen
 
 
-def workload_of(schema: Schema) -> Workload:
+def workload_of(schema: Schema, within_classes: bool = True) -> Workload:
     """All pairs of columns; with a target of few classes, all pairs within each of its classes.
 
     Pairs within classes say more than pairs and cost the same: a row falls into one class only. Of more than
-    MOST_GROUPS pairs as many are chosen.
+    MOST_GROUPS pairs as many are chosen. within_classes: False for a model that learns the label's relations
+    elsewhere.
     """
     columns = range(len(schema.modelled))
-    given = label_column(schema)
+    given = label_column(schema) if within_classes else None
     if math.comb(len(columns), 2) > MOST_GROUPS:
         pairs = tuple(itertools.combinations(columns, 2))
         return Workload(groups=pairs, given=None, chosen=MOST_GROUPS)

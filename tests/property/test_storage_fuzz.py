@@ -35,7 +35,7 @@ def saved(people_schema: sp.Schema, tmp_path_factory: pytest.TempPathFactory) ->
     configurations = (
         sp.IndependentSynthesizer(**small),
         sp.MixtureSynthesizer(**small, components=8, steps=3),
-        sp.VAESynthesizer(**small, hidden_dim=8, embedding_dim=4, epochs=1),
+        sp.VAESynthesizer(**small, hidden_dim=8, embedding_dim=4, components=8, steps=6),
         sp.CTGANSynthesizer(
             **small, generator_dim=(8,), discriminator_dim=(8,), embedding_dim=4, epochs=1, batch_size=100
         ),
