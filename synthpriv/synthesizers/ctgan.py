@@ -106,22 +106,23 @@ class CTGANSynthesizer(Synthesizer):
             activations=2 * sum(widths) + cells,
         )
 
-    def _generator(self, encoder: TableEncoder) -> Generator:
+    def network(self, encoder: TableEncoder) -> Generator:
+        """A generator without trained weights."""
         label = label_column(encoder.schema)
         return Generator(encoder.shares, label, self.embedding_dim, self.generator_dim, self.modes)
 
     def empty_model(self, encoder: TableEncoder) -> SampleModel:
-        """A generator without trained weights."""
-        return CTGANModel(self._generator(encoder))
+        """A model without trained weights."""
+        return CTGANModel(self.network(encoder))
 
     def _train(self, fitting: Fitting) -> SampleModel:
         plan, encoder, report = fitting.plan, fitting.encoder, fitting.report
         if plan.training is None or fitting.anchor is None:
-            network = self._generator(encoder)
+            network = self.network(encoder)
             initialise(network, fitting.generator)
             return CTGANModel(network).calibrated(encoder, fitting.generator)
         steps = plan.training.steps
-        game = _Game(self, encoder, self._generator(encoder), fitting.anchor, fitting.generator)
+        game = _Game(self, encoder, fitting.anchor, fitting.generator)
         game.learn_marginals(self.pretraining_steps, self.generator_learning_rate, report)
         game.begin(plan.rows, steps // self.discriminator_steps)
 
@@ -148,22 +149,18 @@ class _Game:
     """The two players and what the generator's side does before, between and after private steps."""
 
     def __init__(
-        self,
-        config: CTGANSynthesizer,
-        encoder: TableEncoder,
-        generator: Generator,
-        anchor: Anchor,
-        random: torch.Generator,
+        self, config: CTGANSynthesizer, encoder: TableEncoder, anchor: Anchor, random: torch.Generator
     ) -> None:
         self.config, self.sizes = config, encoder.sizes
         device = devices.resolve(config.device)
-        self.anchor, self.generator = anchor.to(device), generator
+        self.anchor, self.generator = anchor.to(device), config.network(encoder)
         self.discriminator = Discriminator(self.sizes, config.discriminator_dim)
         for network in (self.generator, self.discriminator):
             initialise(network, random)
             network.to(device)
         self.outside, self.inside = devices.generator_on(device, random), loss_generator(device)
-        self.every, self.weights = generator.labels(), torch.from_numpy(generator.weights).float().to(device)
+        self.every = self.generator.labels()
+        self.weights = torch.from_numpy(self.generator.weights).float().to(device)
 
     def learn_marginals(self, steps: int, learning_rate: float, report: Report) -> None:
         """Post-processing of the released marginals: Adam on the anchor alone."""
