@@ -62,7 +62,7 @@ class CTGANSynthesizer(Synthesizer):
     embedding_dim: int = 32
     modes: int = 1024
     generator_dim: tuple[int, ...] = (128,)
-    discriminator_dim: tuple[int, ...] = (256, 128)
+    discriminator_dim: tuple[int, ...] = (64, 32)
     pretraining_steps: int = 400
     generator_learning_rate: float = 0.03
     learning_rate: float = 1e-2
