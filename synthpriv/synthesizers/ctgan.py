@@ -40,6 +40,7 @@ from synthpriv.synthesizers.networks import (
 from synthpriv.synthesizers.planning import TrainingSettings
 from synthpriv.synthesizers.workload import label_column
 
+SMALL_EPSILON = 3.0  # below, a discriminator is worth less than more exact marginals
 CALIBRATION_POOL = 8192
 CALIBRATION_STEPS = 50
 GAME_RATE = 0.1  # of the generator's learning rate, once it knows the marginals
@@ -51,8 +52,8 @@ class CTGANSynthesizer(Synthesizer):
 
     epochs, batch_size: as for the VAE. embedding_dim: size of the generator's noise. modes: of its noise.
     generator_dim, discriminator_dim: widths of the hidden layers. pretraining_steps: of the generator, on
-    the marginals alone. discriminator_steps: per generator step. adversarial: weight of the adversarial term
-    beside the marginals' likelihood per row (default: by epsilon).
+    the marginals alone. discriminator_steps: per generator step. adversarial: weight of a row's adversarial
+    term beside the log-likelihood of the marginals (default: a tenth of epsilon, at most 100).
     """
 
     name: ClassVar[str] = "ctgan"
@@ -85,12 +86,12 @@ class CTGANSynthesizer(Synthesizer):
         require("temperature", self.temperature, 0.05, 10.0)
 
     def _marginal_share(self) -> float:
-        return 0.7
+        return 0.9 if self.epsilon < SMALL_EPSILON else 0.7
 
     @property
     def adversarial_weight(self) -> float:
-        """The weight of the adversarial term per row."""
-        return 0.1 if self.adversarial is None else self.adversarial
+        """The weight of the adversarial term: by default it grows with what the noise lets through."""
+        return min(0.1 * self.epsilon, 100.0) if self.adversarial is None else self.adversarial
 
     def _training_settings(self, schema: Schema) -> TrainingSettings | None:
         if len(schema.modelled) < 2:
