@@ -6,9 +6,9 @@ the two have in common cancels and real and generated gradients shrink by the sa
 learns from the noisy discriminator and, at every step, from the marginals: no real row reaches it. There is
 no packing, no batch statistic, no penalty that mixes rows, and labels are drawn from released frequencies.
 
-The marginals do the work. On Adult the discriminator tells held-out real rows from generated ones (AUC 0.51 at
-epsilon 1, 0.54 at 3, 0.58 at 10, 0.67 without noise), yet what the generator learns from it moves no figure by
-more than chance; its share of the budget and its weight are therefore small where epsilon is.
+The marginals do the work. On Adult the discriminator does tell held-out real rows from generated ones (AUC
+0.51 at epsilon 1, 0.54 at 3, 0.58 at 10, 0.67 without noise), yet what the generator learns from it moves no
+figure by more than chance; its share of the budget and its weight are therefore small where epsilon is.
 """
 
 from __future__ import annotations
