@@ -9,7 +9,6 @@ All of it is post-processing: nothing here reads a row.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,7 +46,13 @@ class Anchor:
         self._precision = (rows / max(noise_scale, LEAST_SCALE)) ** 2
         self._expected = float(self._measured.sum()) * len(self._target)
         self._rows = rows
-        self.weight = rows / 50.0
+        self.weight = torch.tensor(rows / 50.0)
+
+    def to(self, device: torch.device) -> Anchor:
+        """The same anchor, moved to `device` in place."""
+        for name in ("_log_shares", "_target", "_measured", "weight"):
+            setattr(self, name, getattr(self, name).to(device))
+        return self
 
     def _matrices(
         self, workload: Workload, marginals: Sequence[npt.NDArray[np.int64]], rows: int
@@ -90,14 +95,14 @@ class Anchor:
         misfit = self.misfit(probabilities)
         divergence = (probabilities * (log_probabilities - self._log_shares)).sum() / len(logits)
         loss = 0.25 * self._expected * misfit + self.weight * divergence
-        self._settle(float(misfit.detach()))
+        self._settle(misfit.detach())
         return loss
 
-    def _settle(self, misfit: float) -> None:
+    def _settle(self, misfit: Tensor) -> None:
         """One turn of the penalty's weight: slow on the way to the counts, quick once the model is near."""
-        pace = 0.3 if misfit < NEAR else 0.02
-        turned = self.weight * math.exp(pace * min(max(GOAL - misfit, -0.5), 0.5))
-        self.weight = min(max(turned, self._rows / 10_000), self._rows / 3)
+        pace = torch.where(misfit < NEAR, 0.3, 0.02)
+        turned = self.weight * (pace * (GOAL - misfit).clamp(-0.5, 0.5)).exp()
+        self.weight = turned.clamp(self._rows / 10_000, self._rows / 3)
 
 
 class _SquaredError(torch.autograd.Function):
@@ -113,7 +118,7 @@ class _SquaredError(torch.autograd.Function):
     ) -> Tensor:
         """The sum over classes of the label of squared errors of all measured pairs of cells."""
         rows = len(probabilities)
-        total, gradient = torch.zeros(()), torch.zeros_like(probabilities)
+        total, gradient = probabilities.new_zeros(()), torch.zeros_like(probabilities)
         for at, wanted in enumerate(target):
             weight = None if label is None else probabilities[:, label.start + at].unsqueeze(1)
             weighted = probabilities if weight is None else weight * probabilities

@@ -18,11 +18,12 @@ import torch
 from torch import Tensor
 
 from synthpriv.encoding.table_encoder import Codes, TableEncoder
+from synthpriv.privacy import devices
 from synthpriv.progress import Report
 from synthpriv.synthesizers.anchor import Anchor
 from synthpriv.synthesizers.base import Fitting, Synthesizer
 from synthpriv.synthesizers.configuration import configuration, require
-from synthpriv.synthesizers.models import SampleModel
+from synthpriv.synthesizers.models import SampleModel, evenly_drawn
 from synthpriv.synthesizers.planning import FitPlan
 
 FEWEST_COMPONENTS, MOST_COMPONENTS = 256, 2048
@@ -69,8 +70,10 @@ class MixtureSynthesizer(Synthesizer):
         components = self.components or components_for(plan, encoder.sizes)
         steps = self.steps or (800 if components > 1024 else 400)
         logits = SPREAD * torch.randn(components, len(one_way), generator=fitting.generator) + one_way
-        logits = fit_logits(logits, fitting.anchor, steps, self.learning_rate, fitting.report)
-        return MixtureModel(logits, encoder.sizes)
+        device = devices.resolve(self.device)
+        anchor = fitting.anchor.to(device)
+        logits = fit_logits(logits.to(device), anchor, steps, self.learning_rate, fitting.report)
+        return MixtureModel(logits.cpu(), encoder.sizes)
 
 
 def components_for(plan: FitPlan, sizes: Sequence[int]) -> int:
@@ -120,10 +123,7 @@ class MixtureModel(SampleModel):
         log_weights = torch.zeros(len(self.logits), dtype=torch.float64)
         for column, cell in given.items():
             log_weights += blocks[column][:, cell].double().clamp_min(1e-300).log()
-        cumulative = log_weights.softmax(0).cumsum(0)
-        places = (torch.arange(count, dtype=torch.float64) + torch.rand(1, generator=generator)) / count
-        chosen = torch.searchsorted(cumulative, places).clamp_max(len(cumulative) - 1)
-        chosen = chosen[torch.randperm(count, generator=generator)]
+        chosen = evenly_drawn(log_weights.softmax(0), count, generator)
         codes = torch.empty(count, len(self.sizes), dtype=torch.int16)
         for column, block in enumerate(blocks):
             if column in given:

@@ -35,3 +35,11 @@ class SampleModel(ABC):
         """Take saved tensors, already checked against the names and shapes of `tensors()`."""
         if self.network is not None:
             self.network.load_state_dict(tensors, assign=True)
+
+
+def evenly_drawn(weights: torch.Tensor, count: int, generator: torch.Generator) -> torch.Tensor:
+    """`count` places, each as often as its weight says but for a fraction: systematic sampling, shuffled."""
+    cumulative = weights.double().cumsum(0)
+    steps = (torch.arange(count, dtype=torch.float64) + torch.rand(1, generator=generator)) / max(count, 1)
+    chosen = torch.searchsorted(cumulative, steps * cumulative[-1], right=True).clamp_max(len(weights) - 1)
+    return chosen[torch.randperm(count, generator=generator)]

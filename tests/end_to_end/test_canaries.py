@@ -45,7 +45,9 @@ SYNTHESIZERS = {
     "independent": sp.IndependentSynthesizer(epsilon=4.0),
     "mixture": sp.MixtureSynthesizer(epsilon=4.0, components=16, steps=20),
     "vae": sp.VAESynthesizer(epsilon=4.0, hidden_dim=8, components=8, steps=6, most_noise=1e9, **SMALL),
-    "ctgan": sp.CTGANSynthesizer(epsilon=4.0, generator_dim=(8,), discriminator_dim=(8,), **SMALL),
+    "ctgan": sp.CTGANSynthesizer(
+        epsilon=4.0, generator_dim=(8,), discriminator_dim=(8,), modes=16, pretraining_steps=20, **SMALL
+    ),
 }
 FORMATS = {"independent": "csv.gz", "mixture": "csv", "vae": "csv", "ctgan": "parquet"}
 

@@ -309,7 +309,7 @@ def the_generator_is_anchored_on_real_rows() -> None:
     def make(pair_loss: Any) -> Any:
         def leaking(self: Any, codes: Any) -> Any:
             hot = [torch.nn.functional.one_hot(c, s) for c, s in zip(codes.T, self.sizes, strict=True)]
-            self.released = torch.cat(hot, dim=1).float().mean(0).clamp_min(1e-3)
+            self.anchor._log_shares = torch.cat(hot, dim=1).float().mean(0).clamp_min(1e-3).log()
             return pair_loss(self, codes)
 
         return leaking

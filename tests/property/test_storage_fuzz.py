@@ -37,7 +37,14 @@ def saved(people_schema: sp.Schema, tmp_path_factory: pytest.TempPathFactory) ->
         sp.MixtureSynthesizer(**small, components=8, steps=3),
         sp.VAESynthesizer(**small, hidden_dim=8, embedding_dim=4, components=8, steps=6),
         sp.CTGANSynthesizer(
-            **small, generator_dim=(8,), discriminator_dim=(8,), embedding_dim=4, epochs=1, batch_size=100
+            **small,
+            generator_dim=(8,),
+            discriminator_dim=(8,),
+            embedding_dim=4,
+            modes=8,
+            pretraining_steps=3,
+            epochs=1,
+            batch_size=100,
         ),
     )
     files = {}

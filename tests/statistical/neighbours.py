@@ -35,6 +35,8 @@ SMALL: list[Synthesizer] = [
         embedding_dim=4,
         generator_dim=(8,),
         discriminator_dim=(8,),
+        modes=8,
+        pretraining_steps=3,
     ),
 ]
 TRAINED = SMALL[2:]

@@ -90,6 +90,14 @@ def test_a_value_out_of_range_is_refused_with_what_was_found(arguments: dict[str
         sp.VAESynthesizer(**{"epsilon": 1.0, **arguments})
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("modes", 0), ("modes", 2.5), ("pretraining_steps", -1), ("adversarial", -0.1)]
+)
+def test_a_gans_arguments_are_checked_too(name: str, value: float) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name} must be .*found"):
+        sp.CTGANSynthesizer(**{"epsilon": 1.0, name: value})
+
+
 @pytest.mark.parametrize("widths", [(), (0,), (128, -1), (9999,), (1.5,), 128])
 @pytest.mark.parametrize("name", ["generator_dim", "discriminator_dim"])
 def test_layer_widths_are_checked_one_by_one(name: str, widths: Any) -> None:

@@ -17,9 +17,11 @@ from synthpriv.privacy.processes import Team
 from synthpriv.privacy.randomness import NoiseSource
 from synthpriv.schema import Schema
 from synthpriv.synthesizers import ctgan
+from synthpriv.synthesizers.anchor import Anchor
 from synthpriv.synthesizers.ctgan import CTGANSynthesizer
 from synthpriv.synthesizers.labels import LabelDecoder
 from synthpriv.synthesizers.vae import VAESynthesizer
+from synthpriv.synthesizers.workload import workload_of
 
 PLAN = DPSGDPlan(noise_multiplier=1.0, max_grad_norm=1.0, sample_rate=0.5, steps=4, expected_batch=50.0)
 NOWHERE = torch.device("meta")  # its tensors have shapes and no values: whoever looks at one fails
@@ -91,7 +93,12 @@ def test_the_loop_looks_at_no_value_on_the_device(
     monkeypatch.setattr(ctgan, "loss_generator", lambda device: None)
     steps: list[int] = []
     config = CTGANSynthesizer(epsilon=1.0, discriminator_steps=2)
-    game = ctgan._Game(config, encoder, 5, torch.Generator(), PLAN.steps)
+    workload = workload_of(encoder.schema)
+    counts = [np.ones([encoder.sizes[at] for at in group], dtype=np.int64) for group in workload.groups]
+    anchor = Anchor(workload, counts, encoder.shares, 100, 1.0)
+    game = ctgan._Game(config, encoder, anchor, torch.Generator())
+    game.learn_marginals(2, 0.01, lambda *_: None)
+    game.begin(100, PLAN.steps)
 
     def after_step(step: int) -> None:
         steps.append(step)
