@@ -37,7 +37,7 @@ def events_of(plan: FitPlan, schema: Schema) -> list[Event]:
     """Everything the plan would charge."""
     events: list[Event] = [Laplace(epsilon=plan.count_epsilon)] if plan.count_epsilon else []
     events += encoding_events(schema, [dict(level) for level in plan.encoding_scales])
-    events += marginal_events(schema, plan.workload, plan.marginal_scale)
+    events += marginal_events(schema, plan.workload, plan.marginal_scale, plan.selection_scale)
     if plan.training is not None:
         constants = plan.training
         events.append(
