@@ -25,6 +25,7 @@ from synthpriv.synthesizers.planning import (
     step_noise,
 )
 from synthpriv.synthesizers.vae import LARGEST_BATCH, MOST_CLASSES
+from synthpriv.synthesizers.workload import label_column
 from tests.conftest import ROOT, make_people
 
 DELTA = 1e-6
@@ -176,7 +177,11 @@ def test_where_a_step_would_be_too_noisy_marginals_take_the_budget(people_schema
     assert refused.refused_noise is not None
     assert refused.refused_noise > config.most_noise
     assert refused.to_dict()["training_left_out_for_a_step_noise_of"] == refused.refused_noise
-    assert refused.marginal_scale == pytest.approx(trained.marginal_scale * math.sqrt(0.625))
+    assert trained.workload is not None
+    assert refused.workload is not None
+    assert (trained.workload.given, refused.workload.given) == (None, label_column(people_schema))
+    fewer = len(refused.workload.groups) / len(trained.workload.groups)
+    assert refused.marginal_scale == pytest.approx(trained.marginal_scale * math.sqrt(0.625 * fewer))
     assert accounting.epsilon(events_of(refused, people_schema), DELTA) > 0.97 * 3.0
     asked = replace(config, most_noise=2 * refused.refused_noise)
     assert asked.plan(people_schema, rows=600).training is not None
