@@ -23,11 +23,15 @@ if TYPE_CHECKING:
     from synthpriv.schema import Categorical as Categorical
     from synthpriv.schema import DateTime as DateTime
     from synthpriv.schema import Float as Float
+    from synthpriv.schema import Follows as Follows
     from synthpriv.schema import Identifier as Identifier
     from synthpriv.schema import Integer as Integer
+    from synthpriv.schema import MissingWhen as MissingWhen
     from synthpriv.schema import Schema as Schema
+    from synthpriv.synthesizers.choosing import choose_synthesizer as choose_synthesizer
     from synthpriv.synthesizers.ctgan import CTGANSynthesizer as CTGANSynthesizer
     from synthpriv.synthesizers.independent import IndependentSynthesizer as IndependentSynthesizer
+    from synthpriv.synthesizers.mixture import MixtureSynthesizer as MixtureSynthesizer
     from synthpriv.synthesizers.storage import load as load
     from synthpriv.synthesizers.vae import VAESynthesizer as VAESynthesizer
     from synthpriv.tables import read_table as read_table
@@ -47,12 +51,16 @@ _HOMES = {
         "Categorical",
         "DateTime",
         "Float",
+        "Follows",
         "Identifier",
         "Integer",
+        "MissingWhen",
         "Schema",
     ),
+    "synthpriv.synthesizers.choosing": ("choose_synthesizer",),
     "synthpriv.synthesizers.ctgan": ("CTGANSynthesizer",),
     "synthpriv.synthesizers.independent": ("IndependentSynthesizer",),
+    "synthpriv.synthesizers.mixture": ("MixtureSynthesizer",),
     "synthpriv.synthesizers.storage": ("load",),
     "synthpriv.synthesizers.vae": ("VAESynthesizer",),
     "synthpriv.tables": ("read_table", "write_table"),

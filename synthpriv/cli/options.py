@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 class SynthesizerName(StrEnum):
     """Which model is fitted."""
 
+    auto = "auto"
+    mixture = "mixture"
     vae = "vae"
     ctgan = "ctgan"
     independent = "independent"
@@ -80,7 +82,7 @@ Kind = Annotated[
     typer.Option(
         "--synthesizer",
         metavar="NAME",
-        help="The model: vae (the best start), ctgan, or independent (keeps no relations between columns).",
+        help="The model: auto (a public rule that says why), mixture, vae, ctgan, or independent.",
     ),
 ]
 Target = Annotated[
@@ -274,11 +276,16 @@ def require_new_file(path: Path) -> None:
         )
 
 
-def make_synthesizer(name: SynthesizerName, **arguments: Any) -> Synthesizer:
-    """The synthesizer of that name with these arguments."""
+def make_synthesizer(
+    name: SynthesizerName, schema: Schema, *, epsilon: float, **arguments: Any
+) -> tuple[Synthesizer, str | None]:
+    """The synthesizer of that name with these arguments, and why it was chosen if the choice was ours."""
+    from synthpriv.synthesizers.choosing import choose_synthesizer
     from synthpriv.synthesizers.storage import SYNTHESIZERS
 
-    return SYNTHESIZERS[name.value](**arguments)
+    if name is SynthesizerName.auto:
+        return choose_synthesizer(schema, epsilon=epsilon, **arguments)
+    return SYNTHESIZERS[name.value](epsilon=epsilon, **arguments), None
 
 
 def ledger_path(table: Path, given: Path | None) -> Path:

@@ -35,7 +35,7 @@ def release(
     schema: options.SchemaFile = None,
     delta: options.Delta = None,
     target: options.Target = None,
-    synthesizer: options.Kind = options.SynthesizerName.vae,
+    synthesizer: options.Kind = options.SynthesizerName.auto,
     policy: options.PolicyFile = None,
     ledger: options.LedgerFile = None,
     budget_epsilon: options.BudgetEpsilon = None,
@@ -64,17 +64,20 @@ def release(
 
     loss = options.read_epsilon(epsilon)
     path = options.ledger_path(table, ledger)
+    facts = options.read_schema(schema)
+    config, why = options.make_synthesizer(
+        synthesizer,
+        facts,
+        epsilon=loss,
+        delta=options.check_delta(delta),
+        random_state=seed,
+        accept_drafted_schema=accept_drafted_schema,
+        device=device.value,
+    )
     request = ReleaseRequest(
         table=table,
-        schema=options.read_schema(schema),
-        synthesizer=options.make_synthesizer(
-            synthesizer,
-            epsilon=loss,
-            delta=options.check_delta(delta),
-            random_state=seed,
-            accept_drafted_schema=accept_drafted_schema,
-            device=device.value,
-        ),
+        schema=facts,
+        synthesizer=config,
         out=out,
         ledger=path,
         budget=options.new_budget(path, budget_epsilon, loss, delta),
@@ -94,13 +97,13 @@ def release(
     if json:
         say_json(outcome.to_dict())
     else:
-        say(*_five_lines(outcome))
+        say(*_lines(outcome, why))
     if not outcome.decision.approved:
         raise typer.Exit(REFUSED)
 
 
-def _five_lines(outcome: ReleaseOutcome) -> list[str]:
-    """What was decided and why, how good it is, what it cost, where it lies, and which page to open."""
+def _lines(outcome: ReleaseOutcome, why: str | None) -> list[str]:
+    """What was decided and why, the model if we chose it, how good, what it cost, where, and which page."""
     facts, estimates = outcome.facts, outcome.scorecard.estimates
     figures = []
     for name, words in (("fidelity.tvd2", "pairs of columns differ by"), ("utility.auc", "models reach AUC")):
@@ -114,6 +117,7 @@ def _five_lines(outcome: ReleaseOutcome) -> list[str]:
     mark = "" if facts.private else " NOT_PRIVATE"
     return [
         _verdict(outcome.decision, mark),
+        *([] if why is None else [f"Model     {why}"]),
         f"Quality   {'; '.join(figures) or 'not measured, see the page'}",
         f"Cost      {_cost(outcome.claim, facts.budget_epsilon, outcome.epsilon_left)}",
         f"Bundle    {outcome.bundle or 'none: nothing may leave'}",
@@ -160,7 +164,7 @@ def fit(
     ],
     schema: options.SchemaFile = None,
     delta: options.Delta = None,
-    synthesizer: options.Kind = options.SynthesizerName.vae,
+    synthesizer: options.Kind = options.SynthesizerName.auto,
     ledger: options.LedgerFile = None,
     budget_epsilon: options.BudgetEpsilon = None,
     rows: options.Rows = None,
@@ -185,8 +189,9 @@ def fit(
 
     loss = options.read_epsilon(epsilon)
     facts = options.read_schema(schema)
-    config = options.make_synthesizer(
+    config, why = options.make_synthesizer(
         synthesizer,
+        facts,
         epsilon=loss,
         delta=options.check_delta(delta),
         random_state=seed,
@@ -215,6 +220,8 @@ def fit(
     with new_folder(out) as folder:
         fitted.save(folder)
     _say_fit(fitted, private.ledger, out, json)
+    if why is not None and not json:
+        say(f"Model: {why}")
 
 
 def _say_fit(fitted: FittedSynthesizer, ledger: Ledger, out: Path, json: bool) -> None:
@@ -250,7 +257,7 @@ def plan(
     ],
     schema: options.SchemaFile = None,
     delta: options.Delta = None,
-    synthesizer: options.Kind = options.SynthesizerName.vae,
+    synthesizer: options.Kind = options.SynthesizerName.auto,
     rows_are_public: Annotated[
         bool, typer.Option("--rows-are-public", help="The row count need not be counted with noise.")
     ] = False,
@@ -264,16 +271,17 @@ def plan(
 
     synthpriv plan --schema people.toml --rows 40000 --epsilon 3 --delta 1e-6
     """
-    config = options.make_synthesizer(
-        synthesizer, epsilon=options.read_epsilon(epsilon), delta=options.check_delta(delta)
+    declared = options.read_schema(schema)
+    config, why = options.make_synthesizer(
+        synthesizer, declared, epsilon=options.read_epsilon(epsilon), delta=options.check_delta(delta)
     )
-    made = config.plan(options.read_schema(schema), rows=rows, rows_are_public=rows_are_public)
-    facts = made.to_dict()
+    made = config.plan(declared, rows=rows, rows_are_public=rows_are_public)
+    facts = {"synthesizer": config.name, **({"chosen": why} if why else {}), **made.to_dict()}
     if json:
         say_json(facts)
         return
     words = [[name.replace("_", " "), _cell(value)] for name, value in facts.items()]
-    say_table(f"Plan of {synthesizer.value} on {rows:,} rows", ["constant", "value"], words)
+    say_table(f"Plan of {config.name} on {rows:,} rows", ["constant", "value"], words)
 
 
 def _cell(value: object) -> str:

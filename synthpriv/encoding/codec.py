@@ -64,6 +64,12 @@ class ColumnCodec:
             positions[rows] = rng.integers(self.starts[leaf], ends[leaf])
         return positions
 
+    def draw_present(self, count: int, rng: np.random.Generator) -> Ints:
+        """Positions (shape (count,)) from the released distribution of values that are not missing."""
+        shares = self.shares[: int(self.cell.max()) + 1]
+        codes = rng.choice(len(shares), size=count, p=shares / shares.sum())
+        return self.decode(codes.astype(np.int64), rng)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: released statistics and public facts only."""
         return {

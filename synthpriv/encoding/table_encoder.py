@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from synthpriv.encoding.codec import ColumnCodec, build_codec, check_codec
+from synthpriv.encoding.codec import MAX_CELLS, ColumnCodec, build_codec, check_codec
 from synthpriv.encoding.partition import (
     LeafHistogram,
     Partition,
@@ -60,24 +61,43 @@ class TableEncoder:
         return self.encode(positions_of(frame, self.schema))
 
     def decode(
-        self, codes: Codes, rng: np.random.Generator, makers: dict[str, IdentifierMaker] | None = None
+        self,
+        codes: Codes,
+        rng: np.random.Generator,
+        makers: dict[str, IdentifierMaker] | None = None,
+        fixed: Mapping[str, Positions] | None = None,
     ) -> pd.DataFrame:
         """A table with the schema's columns, order and dtypes: one row per row of codes.
 
-        makers: what made the identifiers of earlier chunks of the same table, by column; added to.
+        makers: what made the identifiers of earlier chunks of the same table, by column; added to. fixed: the
+        one position that a column has in every row. The schema's facts hold in every row.
         """
         makers = {} if makers is None else makers
         series = {}
-        modelled = list(self.codecs)
+        drawn = self._positions(codes, rng, fixed or {})
         for name, column in self.schema.columns.items():
             if isinstance(column, Identifier):
                 if name not in makers:
                     makers[name] = IdentifierMaker(column, name, int(rng.integers(2**63)))
                 series[name] = makers[name].make(len(codes))
             else:
-                positions = self.codecs[name].decode(codes[:, modelled.index(name)].astype(np.int64), rng)
-                series[name] = restore(positions, column, name)
+                series[name] = restore(drawn[name], column, name)
         return pd.DataFrame(series)
+
+    def _positions(
+        self, codes: Codes, rng: np.random.Generator, fixed: Mapping[str, Positions]
+    ) -> dict[str, Positions]:
+        """A position for every code; then what the schema's facts say."""
+        drawn = {
+            name: np.repeat(fixed[name], len(codes))
+            if name in fixed
+            else codec.decode(codes[:, at].astype(np.int64), rng)
+            for at, (name, codec) in enumerate(self.codecs.items())
+        }
+        for name, fact in self.schema.facts.items():
+            codec = self.codecs[name]
+            drawn[name] = fact.impose(name, drawn, self.schema.columns, partial(codec.draw_present, rng=rng))
+        return drawn
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: the public schema and released statistics."""
@@ -121,11 +141,17 @@ def round_noise_scales(schema: Schema, mu: float) -> list[dict[str, float]]:
     return [scale for scale in scales if scale]
 
 
-def learn_encoder(schema: Schema, rows: int, noise: list[dict[str, float]], measure: Measure) -> TableEncoder:
+def learn_encoder(
+    schema: Schema,
+    rows: int,
+    noise: list[dict[str, float]],
+    measure: Measure,
+    max_cells: int = MAX_CELLS,
+) -> TableEncoder:
     """Build the encoder in rounds: count with noise, split what is heavy, count again (post-processing).
 
     rows: the public number of rows. measure: counts partitions with noise and charges for it; it is given
-    the round, the partitions and the noise scales.
+    the round, the partitions and the noise scales. max_cells: of each column of numbers or moments.
     """
     partitions = {name: first_partition(column) for name, column in schema.modelled.items()}
     counts = measure(0, partitions, noise[0])
@@ -141,5 +167,7 @@ def learn_encoder(schema: Schema, rows: int, noise: list[dict[str, float]], meas
         counts = measure(level, finer, {name: scales[name] for name in finer})
         for name, partition in finer.items():
             histograms[name] = refine(histograms[name], heavy[name], partition, counts[name], scales[name])
-    codecs = {name: build_codec(column, histograms[name]) for name, column in schema.modelled.items()}
+    codecs = {
+        name: build_codec(column, histograms[name], max_cells) for name, column in schema.modelled.items()
+    }
     return TableEncoder(schema=schema, codecs=codecs)

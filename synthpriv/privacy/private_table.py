@@ -1,17 +1,18 @@
 """PrivateTable: THE DOOR. The only file that reaches private rows; every method but `disclose` is charged.
 
-What can be learnt about the rows is the whole list of methods: `count`, `histograms`, `train`, `disclose`.
-There is no length, no indexing, and no row in the repr. Rows come in chunks and are kept as positions in the
-declared domain (`column_store`), so that a table may be larger than memory; of an identifier only a 64-bit
-hash is kept. Progress is told in shares of a stage, which are no property of the rows, never in row counts.
-Among several processes (`processes`) each counts and trains on its own share of the units, and the lead alone
-holds all rows, draws the holdout, charges the ledger and adds the noise of counts.
+What can be learnt about the rows is the whole list of methods: `count`, `histograms`, `marginals`,
+`dependence`, `train`, `disclose`. There is no length, no indexing, and no row in the repr. Rows come in
+chunks and are kept as positions in the declared domain (`column_store`), so that a table may be larger than
+memory; of an identifier only a 64-bit hash is kept. Progress is told in shares of a stage, which are no
+property of the rows, never in row counts. Among several processes (`processes`) each counts and trains on its
+own share of the units, and the lead alone holds all rows, draws the holdout, charges the ledger and adds the
+noise of counts.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,11 +21,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from synthpriv.encoding.partition import Partition
-from synthpriv.encoding.table_encoder import TableEncoder
+from synthpriv.encoding.table_encoder import Codes, TableEncoder
 from synthpriv.errors import ConfigurationError, UnconfirmedSchema
 from synthpriv.evaluation.disclosed import Disclosed
 from synthpriv.privacy import mechanisms, processes, randomness
-from synthpriv.privacy.column_store import MEMORY_LIMIT, CodeMatrix, stored_rows, typed_rows
+from synthpriv.privacy.column_store import MEMORY_LIMIT, CodeMatrix, ColumnStore, stored_rows, typed_rows
 from synthpriv.privacy.events import Event, Laplace, NonPrivate, SampledGaussian, histogram_events
 from synthpriv.privacy.intake import bound_units, fingerprint, take_in
 from synthpriv.privacy.ledger import Ledger, Release
@@ -183,6 +184,58 @@ class PrivateTable:
         told = team.by_lead(lambda: {name: released(name).tolist() for name in totals})
         return {name: np.array(counts, dtype=np.int64) for name, counts in told.items()}
 
+    def marginals(
+        self,
+        release: Release,
+        label: str,
+        encoder: TableEncoder,
+        groups: Sequence[tuple[int, ...]],
+        noise_scale: float,
+        progress: Report | None = None,
+    ) -> list[Ints]:
+        """Joint counts of groups of encoded columns, all with discrete Gaussian noise (scale 0: no noise).
+
+        groups: positions of columns; a result has the shape of its group's cells. A row falls into one cell
+        of each marginal, so one unit changes at most max_rows_per_unit counts of each by one in total:
+        Counts(noise_scale, coordinates=len(groups), max_rows). Charged before counting.
+        """
+        _charge(release, label, histogram_events([noise_scale] * len(groups), self.schema.max_rows_per_unit))
+        exact = _counted(self.__store, self.__own, encoder, groups, shares("counting marginals", progress))
+        report, released = shares("adding noise to marginals", progress), []
+        for at, counts in enumerate(exact):
+            if noise_scale > 0 and processes.leads():
+                counts = mechanisms.noisy_counts(counts, noise_scale)
+            released.append(processes.team().from_lead(counts))
+            report((at + 1) / len(groups))
+        return released
+
+    def dependence(
+        self,
+        release: Release,
+        label: str,
+        encoder: TableEncoder,
+        pairs: Sequence[tuple[int, ...]],
+        rows: int,
+        noise_scale: float,
+        progress: Report | None = None,
+    ) -> Ints:
+        """How far pairs of columns are from independence, with discrete Gaussian noise (scale 0: no noise).
+
+        A score is the sum over a pair's cells of |count - expected|, where what independence would give,
+        rounded, follows from the released shares and `rows`, the public count. A row moves one cell by one,
+        so one unit moves a score by at most max_rows_per_unit: Counts(noise_scale, coordinates=len(pairs),
+        max_rows). Charged before counting.
+        """
+        _charge(release, label, histogram_events([noise_scale] * len(pairs), self.schema.max_rows_per_unit))
+        exact = _counted(self.__store, self.__own, encoder, pairs, shares("comparing columns", progress))
+        one_way = encoder.shares
+        expected = (np.rint(rows * np.outer(one_way[a], one_way[b])) for a, b in pairs)
+        apart = [np.abs(one - other).sum() for one, other in zip(exact, expected, strict=True)]
+        scores = np.array(apart).astype(np.int64).reshape(-1, 1)
+        if noise_scale > 0 and processes.leads():
+            scores = np.array([mechanisms.noisy_counts(score, noise_scale) for score in scores])
+        return processes.team().from_lead(scores).ravel()
+
     def train(
         self,
         release: Release,
@@ -194,12 +247,18 @@ class PrivateTable:
         optimization: Optimization,
         after_step: AfterStep | None = None,
         progress: Report | None = None,
+        *,
+        derived: Callable[[Codes], Codes] | None = None,
     ) -> None:
         """Train `module` in place by DP-SGD on the encoded rows; only noisy clipped sums leave the door.
 
         Units are drawn by independent trials and one unit's whole gradient is clipped to max_grad_norm.
         Charges SampledGaussian(noise_multiplier, sample_rate, steps) before the first step. row_loss sees
         codes: it is trusted to return one loss per row and keep nothing.
+
+        derived: codes (rows, columns) -> further codes (rows, any), laid beside each row's own. It changes no
+        sensitivity: all that it knows was released, and it is applied row by row, so that it is a part of the
+        row's loss, evaluated once in advance. It is trusted as row_loss is.
         """
         from synthpriv.privacy.dpsgd import train_private
         from synthpriv.privacy.layers import supported_layers
@@ -217,13 +276,10 @@ class PrivateTable:
         )
         report = shares("encoding rows", progress)
         with processes.team().together():
-            codes = CodeMatrix(
-                int(self.__own.sum()), len(encoder.sizes), max(encoder.sizes, default=0), self.__memory_limit
-            )
-            for chosen, columns in self.__store.chunks(encoder.codecs):
-                inside = self.__own[chosen]
-                codes.append(encoder.encode({name: column[inside] for name, column in columns.items()}))
-                report(chosen.stop / max(1, self.__store.rows))
+            codes = _empty_codes(int(self.__own.sum()), encoder, derived, self.__memory_limit)
+            for part, done in _encoded(self.__store, self.__own, encoder):
+                codes.append(part if derived is None else np.hstack([part, derived(part)]))
+                report(done)
         train_private(
             module,
             row_loss,
@@ -280,6 +336,47 @@ def require_confirmed(schema: Schema, accept_drafted: bool) -> None:
 def _charge(release: Release, label: str, events: Event | Iterable[Event]) -> None:
     """Charge once, in the lead, before any process runs what it pays for; a refusal is raised in all."""
     processes.team().by_lead(lambda: (release.charge(label, events), None)[1])
+
+
+def _encoded(
+    store: ColumnStore, own: npt.NDArray[np.bool_], encoder: TableEncoder
+) -> Iterator[tuple[Codes, float]]:
+    """The codes of a process's own rows, chunk by chunk, and the share of the table that is done."""
+    for chosen, columns in store.chunks(encoder.codecs):
+        inside = own[chosen]
+        codes = encoder.encode({name: column[inside] for name, column in columns.items()})
+        yield codes, chosen.stop / max(1, store.rows)
+
+
+def _counted(
+    store: ColumnStore,
+    own: npt.NDArray[np.bool_],
+    encoder: TableEncoder,
+    groups: Sequence[tuple[int, ...]],
+    report: Callable[[float], None],
+) -> list[Ints]:
+    """Exact joint counts of groups of encoded columns over all processes; internal, to be noised."""
+    sizes = encoder.sizes
+    shapes = [tuple(sizes[at] for at in group) for group in groups]
+    exact = [np.zeros(math.prod(shape), dtype=np.int64) for shape in shapes]
+    with processes.team().together():
+        for codes, done in _encoded(store, own, encoder):
+            for counts, group, shape in zip(exact, groups, shapes, strict=True):
+                cells = np.ravel_multi_index(tuple(codes[:, at] for at in group), shape)
+                counts += np.bincount(cells, minlength=len(counts))
+            report(done)
+    return [processes.team().sum(counts).reshape(shape) for counts, shape in zip(exact, shapes, strict=True)]
+
+
+def _empty_codes(
+    rows: int, encoder: TableEncoder, derived: Callable[[Codes], Codes] | None, memory_limit: int
+) -> CodeMatrix:
+    """Room for the codes of a process's own rows, and for what is derived from each."""
+    width = len(encoder.sizes)
+    if derived is None:
+        return CodeMatrix(rows, width, max(encoder.sizes, default=0), memory_limit)
+    further = derived(np.zeros((0, width), dtype=np.int16)).shape[1]
+    return CodeMatrix(rows, width + further, np.iinfo(np.int16).max, memory_limit)
 
 
 def _disclosed_rows(rows: int) -> npt.NDArray[np.bool_]:

@@ -11,6 +11,7 @@ from synthpriv.schema.columns import (
     Integer,
 )
 from synthpriv.schema.declaration import Schema
+from synthpriv.schema.facts import Follows, MissingWhen
 
 __all__ = [
     "AnyColumn",
@@ -19,7 +20,9 @@ __all__ = [
     "Column",
     "DateTime",
     "Float",
+    "Follows",
     "Identifier",
     "Integer",
+    "MissingWhen",
     "Schema",
 ]

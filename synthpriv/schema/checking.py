@@ -14,6 +14,7 @@ from synthpriv.errors import nearest
 from synthpriv.schema.cells import cell_texts, distinct_cells, hashed_cells, identifier_texts, read_numbers
 from synthpriv.schema.columns import AnyColumn, Boolean, Categorical, DateTime, Float, Identifier, Integer
 from synthpriv.schema.declaration import Schema
+from synthpriv.schema.facts import broken
 from synthpriv.schema.values import MISSING, place, restore
 
 Mask = npt.NDArray[np.bool_]
@@ -56,15 +57,18 @@ def check_chunks(chunks: Callable[[], Iterable[pd.DataFrame]], schema: Schema) -
     names: list[Any] = []
     rows = 0
     checks: dict[str, _ColumnCheck] = {}
+    facts = _FactCheck(schema, [])
     for chunk in chunks():
         if not checks:
             names = list(chunk.columns)
+            facts = _FactCheck(schema, names)
             checks = {n: _ColumnCheck(n, c, schema) for n, c in schema.columns.items() if names.count(n) == 1}
         rows += len(chunk)
+        facts.add(chunk)
         for name, check in checks.items():
             if len(chunk):
                 check.add(chunk[name].reset_index(drop=True))
-    found = list(_check_names(names, rows, schema))
+    found = [*_check_names(names, rows, schema), *facts.mismatches()]
     for name, check in checks.items():
         crowded = check.crowded()
         example = _first_of(chunks(), name, crowded) if len(crowded) else None
@@ -93,6 +97,29 @@ def _check_names(names: list[Any], rows: int, schema: Schema) -> Iterator[Mismat
             yield Mismatch(column=name, problem="is declared but not in the table", rows=rows)
         elif rows == 0:
             yield Mismatch(column=name, problem="has no rows", rows=0)
+
+
+class _FactCheck:
+    """How many rows break each of the schema's facts."""
+
+    def __init__(self, schema: Schema, names: list[Any]) -> None:
+        self._columns = schema.columns
+        self._facts = {n: f for n, f in schema.facts.items() if names.count(n) == names.count(f.by) == 1}
+        self._rows = dict.fromkeys(self._facts, 0)
+
+    def add(self, chunk: pd.DataFrame) -> None:
+        """Count the next rows."""
+        wanted = {each for name, fact in self._facts.items() for each in (name, fact.by)}
+        placed = {name: place(chunk[name], self._columns[name]).positions for name in wanted}
+        for name, rows in broken(self._facts, placed, self._columns).items():
+            self._rows[name] += int(rows.sum())
+
+    def mismatches(self) -> Iterator[Mismatch]:
+        """One for each fact that some row breaks."""
+        for name, rows in self._rows.items():
+            if rows:
+                problem = f"breaks the fact that ties it to {self._facts[name].by!r}"
+                yield Mismatch(column=name, problem=problem, rows=rows)
 
 
 class _ColumnCheck:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from synthpriv.errors import SchemaError, nearest
 from synthpriv.schema.columns import KINDS, AnyColumn, Column, Identifier
+from synthpriv.schema.facts import Fact, check_facts, facts_from_dict, facts_to_dict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +25,8 @@ class Schema:
     """The public facts of a table: its columns in order, whom a row belongs to, what is predicted from it.
 
     privacy_unit: the column that names the person (None: one row is one person). max_rows_per_unit: the
-    public bound on rows of one person. targets: columns that analysts predict.
+    public bound on rows of one person. targets: columns that analysts predict. facts: by column, what holds
+    in every row by public knowledge, and in every synthetic row (`Follows`, `MissingWhen`).
 
     >>> from synthpriv.schema.columns import Integer
     >>> schema = Schema(columns={"age": Integer(lower=17, upper=90)})
@@ -36,6 +38,7 @@ class Schema:
     privacy_unit: str | None = None
     max_rows_per_unit: int = 1
     targets: tuple[str, ...] = field(default=())
+    facts: Mapping[str, Fact] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check names, unit and targets."""
@@ -74,6 +77,8 @@ class Schema:
             raise SchemaError(
                 "a schema must declare at least one column that is not an identifier, found none."
             )
+        object.__setattr__(self, "facts", dict(self.facts))
+        check_facts(self.facts, self.columns)
 
     @property
     def modelled(self) -> dict[str, AnyColumn]:
@@ -94,18 +99,19 @@ class Schema:
             head["privacy_unit"] = self.privacy_unit
         if self.privacy_unit or self.max_rows_per_unit != 1:
             head["max_rows_per_unit"] = self.max_rows_per_unit
-        return {**head, "columns": {name: _column_to_dict(column) for name, column in self.columns.items()}}
+        plain = {**head, "columns": {name: _column_to_dict(column) for name, column in self.columns.items()}}
+        return {**plain, "facts": facts_to_dict(self.facts)} if self.facts else plain
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Schema:
         """The inverse of `to_dict`; raises SchemaError naming the column and the field."""
-        known = {"columns", "privacy_unit", "max_rows_per_unit", "targets"}
+        known = {"columns", "privacy_unit", "max_rows_per_unit", "targets", "facts"}
         _check_known(data, known, "the schema")
         declared = data.get("columns")
         if not isinstance(declared, Mapping):
             raise SchemaError("a schema must have a table [columns.NAME] per column, found none.")
         columns = {name: _column_from_dict(name, table) for name, table in declared.items()}
-        return cls(**{**data, "columns": columns})
+        return cls(**{**data, "columns": columns, "facts": facts_from_dict(data.get("facts", {}))})
 
     @classmethod
     def draft(cls, frame: pd.DataFrame) -> Schema:

@@ -9,6 +9,7 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from synthpriv.schema.columns import KINDS, SECONDS, AnyColumn
+from synthpriv.schema.facts import Follows, MissingWhen
 
 _NUMBER = {"type": "number"}
 _MOMENT = {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2})?)?$"}
@@ -69,6 +70,27 @@ def json_schema() -> dict[str, Any]:
             "privacy_unit": {
                 "description": "The identifier column that names the person; without it, a row is a person.",
                 "type": "string",
+            },
+            "facts": {
+                "description": "One table [facts.COLUMN] per column that other columns determine.",
+                "type": "object",
+                "additionalProperties": {
+                    "oneOf": [
+                        {
+                            "type": "object",
+                            "description": (kind.__doc__ or "").splitlines()[0],
+                            "required": [kind.kind, "values"],
+                            "additionalProperties": False,
+                            "properties": {
+                                kind.kind: {"type": "string"},
+                                "values": {"type": "object"}
+                                if kind is Follows
+                                else {"type": "array", "items": {"type": "string"}},
+                            },
+                        }
+                        for kind in (Follows, MissingWhen)
+                    ]
+                },
             },
             "max_rows_per_unit": {
                 "description": "The public bound on the rows of one person.",

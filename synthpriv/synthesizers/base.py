@@ -25,8 +25,11 @@ from synthpriv.schema import Schema
 from synthpriv.schema.identifiers import IdentifierMaker
 from synthpriv.schema.values import Positions
 from synthpriv.synthesizers import configuration, saving
-from synthpriv.synthesizers.conditions import accepted_rows, allowed_cells, impose
+from synthpriv.synthesizers.anchor import Anchor
+from synthpriv.synthesizers.conditions import accepted_rows, allowed_cells
+from synthpriv.synthesizers.models import SampleModel
 from synthpriv.synthesizers.planning import FitPlan, TrainingSettings, count_epsilon, make_plan
+from synthpriv.synthesizers.workload import choose_groups, label_column
 
 SAMPLING_CHUNK = 65_536
 DEVICES = ("auto", "cpu", "cuda")
@@ -58,6 +61,7 @@ class Synthesizer(ABC):
     """
 
     name: ClassVar[str] = ""
+    within_classes: ClassVar[bool] = True  # whether marginals are counted in each class of a label
 
     epsilon: float
     delta: float | None = None
@@ -113,7 +117,16 @@ class Synthesizer(ABC):
         generator.manual_seed(
             team.by_lead(lambda: generator.seed() if self.random_state is None else self.random_state)
         )
-        model = self._train(private, release, encoder, plan, generator, report)
+        fitting = Fitting(
+            private=private,
+            release=release,
+            encoder=encoder,
+            anchor=self._measure_marginals(private, release, encoder, plan, report),
+            plan=plan,
+            generator=generator,
+            report=report,
+        )
+        model = self._train(fitting)
         claim = Claim(
             epsilon=self.epsilon,
             delta=delta,
@@ -137,7 +150,9 @@ class Synthesizer(ABC):
             delta=chosen or 0.0,
             rows=rows,
             rows_are_public=rows_are_public,
+            marginal_share=self._marginal_share(),
             training=self._training_settings(schema),
+            within_classes=self.within_classes,
         )
 
     def _open_release(self, private: PrivateTable) -> Release:
@@ -206,55 +221,57 @@ class Synthesizer(ABC):
             )
 
         return learn_encoder(
-            private.schema, plan.rows, [dict(scales) for scales in plan.encoding_scales], measure
+            private.schema, plan.rows, [dict(scales) for scales in plan.encoding_scales], measure, plan.cells
         )
 
-    @abstractmethod
+    def _measure_marginals(
+        self, private: PrivateTable, release: Release, encoder: TableEncoder, plan: FitPlan, report: Report
+    ) -> Anchor | None:
+        if plan.workload is None:
+            return None
+        workload = plan.workload
+        if workload.chosen is not None:
+            scores = private.dependence(
+                release, "choice of pairs", encoder, workload.groups, plan.rows, plan.selection_scale, report
+            )
+            label = label_column(private.schema)
+            workload = choose_groups(workload, scores, encoder.shares, plan.rows, label)
+        marginals = private.marginals(
+            release, "marginals", encoder, workload.groups, plan.marginal_scale, report
+        )
+        return Anchor(workload, marginals, encoder.shares, plan.rows, plan.marginal_scale)
+
+    def _marginal_share(self) -> float:
+        """The share of mu^2, of what encoding leaves, that measures marginals."""
+        return 0.0
+
     def _training_settings(self, schema: Schema) -> TrainingSettings | None:
-        """What the private training needs, or None if histograms are all."""
+        """What the private training needs, or None if counts are all."""
+        return None
 
     @abstractmethod
     def empty_model(self, encoder: TableEncoder) -> SampleModel:
         """A model of the right shape for saved weights to fill."""
 
     @abstractmethod
-    def _train(
-        self,
-        private: PrivateTable,
-        release: Release,
-        encoder: TableEncoder,
-        plan: FitPlan,
-        generator: torch.Generator,
-        report: Report,
-    ) -> SampleModel:
-        """Train behind the door and return what samples."""
+    def _train(self, fitting: Fitting) -> SampleModel:
+        """Train, on real rows behind the door only, and return what samples."""
 
 
-class SampleModel(ABC):
-    """The generator side of a fitted synthesizer: draws codes, holds no row."""
+@dataclass(frozen=True, kw_only=True)
+class Fitting:
+    """What one fit has at hand once its table is counted.
 
-    @abstractmethod
-    def draw(self, count: int, generator: torch.Generator, labels: npt.NDArray[np.int64] | None) -> Codes:
-        """`count` rows of codes (shape (count, columns)); labels: codes of the label column."""
+    anchor: the released marginals as a loss, where any were measured. generator: for everything public.
+    """
 
-    @property
-    def label_column(self) -> int | None:
-        """The column whose value `draw` can be given, if any."""
-        return None
-
-    @property
-    def network(self) -> torch.nn.Module | None:
-        """The network that sampling needs, if any: its tensors are all that is saved."""
-        return None
-
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """What is saved beside the encoder."""
-        return {} if self.network is None else dict(self.network.state_dict())
-
-    def fill(self, tensors: dict[str, torch.Tensor]) -> None:
-        """Take saved tensors, already checked against the names and shapes of `tensors()`."""
-        if self.network is not None:
-            self.network.load_state_dict(tensors, assign=True)
+    private: PrivateTable
+    release: Release
+    encoder: TableEncoder
+    anchor: Anchor | None
+    plan: FitPlan
+    generator: torch.Generator
+    report: Report
 
 
 class FittedSynthesizer:
@@ -317,10 +334,10 @@ class FittedSynthesizer:
         report(SAMPLING, 0, count)
         made, makers = 0, dict[str, IdentifierMaker]()
         for codes in in_chunks(self._draw_codes(int(count), generator, allowed), SAMPLING_CHUNK):
-            frame = self.encoder.decode(codes, rng, makers)
+            frame = self.encoder.decode(codes, rng, makers, fixed)
             made += len(frame)
             report(SAMPLING, made, count)
-            yield impose(frame, fixed, self.schema) if fixed else frame
+            yield frame
 
     def _draw_codes(
         self, count: int, generator: torch.Generator, allowed: dict[int, int] | None
@@ -328,12 +345,10 @@ class FittedSynthesizer:
         """`count` rows of codes in parts, the first of them empty."""
         yield np.zeros((0, len(self.encoder.codecs)), dtype=np.int16)
         made = tried = 0
+        given = {at: cell for at, cell in (allowed or {}).items() if at in self.model.conditioned}
         while made < count:
             size = min(SAMPLING_CHUNK, count - made) if allowed is None else SAMPLING_CHUNK
-            labels = None
-            if allowed and self.model.label_column in allowed:
-                labels = np.full(size, allowed[self.model.label_column], dtype=np.int64)
-            drawn = self.model.draw(size, generator, labels)
+            drawn = self.model.draw(size, generator, given)
             tried += size
             if allowed is not None:
                 drawn = accepted_rows(drawn, allowed, made, tried)[: count - made]

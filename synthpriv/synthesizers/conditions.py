@@ -10,8 +10,7 @@ import pandas as pd
 
 from synthpriv.encoding.table_encoder import Codes, TableEncoder
 from synthpriv.errors import ConfigurationError, nearest
-from synthpriv.schema import Schema
-from synthpriv.schema.values import Positions, place, restore
+from synthpriv.schema.values import Positions, place
 
 MOST_TRIES = 20_000_000
 
@@ -27,6 +26,12 @@ def allowed_cells(
         if name not in encoder.codecs:
             raise ConfigurationError(
                 f"a condition must name a modelled column, found {name!r}. {nearest(name, names)}"
+            )
+        if name in encoder.schema.facts:
+            by = encoder.schema.facts[name].by
+            raise ConfigurationError(
+                f"a condition must be on a column that no fact of the schema shapes, found {name!r}; give "
+                f"one on {by!r}, which it follows from."
             )
         column = encoder.schema.columns[name]
         placed = place(pd.Series([value], dtype=object), column)
@@ -49,10 +54,3 @@ def accepted_rows(drawn: Codes, allowed: Mapping[int, int], made: int, tried: in
             f"the conditions must be possible under the model, found none in {tried:,} tries; relax them."
         )
     return drawn[keep]
-
-
-def impose(frame: pd.DataFrame, fixed: Mapping[str, Positions], schema: Schema) -> pd.DataFrame:
-    """Set the conditioned columns to the exact value inside the cell that was drawn."""
-    for name, position in fixed.items():
-        frame[name] = restore(np.repeat(position, len(frame)), schema.modelled[name], name)
-    return frame

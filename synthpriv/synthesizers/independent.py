@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -10,13 +10,9 @@ import numpy.typing as npt
 import torch
 
 from synthpriv.encoding.table_encoder import Codes, TableEncoder
-from synthpriv.privacy.ledger import Release
-from synthpriv.privacy.private_table import PrivateTable
-from synthpriv.progress import Report
-from synthpriv.schema import Schema
-from synthpriv.synthesizers.base import SampleModel, Synthesizer
+from synthpriv.synthesizers.base import Fitting, Synthesizer
 from synthpriv.synthesizers.configuration import configuration
-from synthpriv.synthesizers.planning import FitPlan, TrainingSettings
+from synthpriv.synthesizers.models import SampleModel
 
 
 @configuration
@@ -25,23 +21,12 @@ class IndependentSynthesizer(Synthesizer):
 
     name: ClassVar[str] = "independent"
 
-    def _training_settings(self, schema: Schema) -> TrainingSettings | None:
-        return None
-
     def empty_model(self, encoder: TableEncoder) -> SampleModel:
         """The distributions are the encoder's."""
         return IndependentModel(encoder.shares)
 
-    def _train(
-        self,
-        private: PrivateTable,
-        release: Release,
-        encoder: TableEncoder,
-        plan: FitPlan,
-        generator: torch.Generator,
-        report: Report,
-    ) -> SampleModel:
-        return self.empty_model(encoder)
+    def _train(self, fitting: Fitting) -> SampleModel:
+        return self.empty_model(fitting.encoder)
 
 
 class IndependentModel(SampleModel):
@@ -50,7 +35,17 @@ class IndependentModel(SampleModel):
     def __init__(self, shares: Sequence[npt.NDArray[np.float64]]) -> None:
         self.shares = [torch.from_numpy(share) for share in shares]
 
-    def draw(self, count: int, generator: torch.Generator, labels: npt.NDArray[np.int64] | None) -> Codes:
+    @property
+    def conditioned(self) -> frozenset[int]:
+        """Every column: none tells anything of another."""
+        return frozenset(range(len(self.shares)))
+
+    def draw(self, count: int, generator: torch.Generator, given: Mapping[int, int]) -> Codes:
         """Every column by itself."""
-        columns = [torch.multinomial(s, count, replacement=True, generator=generator) for s in self.shares]
+        columns = [
+            torch.full((count,), given[at])
+            if at in given
+            else torch.multinomial(share, count, replacement=True, generator=generator)
+            for at, share in enumerate(self.shares)
+        ]
         return torch.stack(columns, dim=1).numpy().astype(np.int16)

@@ -15,6 +15,7 @@ from synthpriv.privacy.layers import CodeLinear
 
 # heads start close to the released one-way distributions, which their biases hold
 HEAD_SCALE = 0.1
+KERNEL = 0.3  # the width of the generator's noise around each of its means
 Shares = Sequence[npt.NDArray[np.float64]]
 
 
@@ -43,6 +44,8 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
                     layer.weight.mul_(HEAD_SCALE)
                 else:
                     layer.bias.uniform_(-1, 1, generator=generator).mul_(scale)
+            elif isinstance(layer, Generator):
+                layer.means.normal_(generator=generator)
 
 
 class ColumnHeads(nn.Module):
@@ -86,77 +89,62 @@ class ColumnHeads(nn.Module):
         return drawn_codes(logits, self.sizes, generator)
 
 
-class Decoder(nn.Module):
-    """Latents -> logits of all columns, one hidden layer."""
+class Generator(nn.Module):
+    """Noise and a label -> one softmax per column; the label's own column is the label.
 
-    def __init__(self, shares: Shares, latent: int, hidden: int) -> None:
-        super().__init__()
-        self.latent = latent
-        self.first = nn.Linear(latent, hidden)
-        self.heads = ColumnHeads(hidden, shares)
-
-    def forward(self, latents: Tensor) -> Tensor:
-        """Logits of shape (rows, cells)."""
-        logits: Tensor = self.heads(functional.silu(self.first(latents)))
-        return logits
-
-
-class VariationalAutoencoder(nn.Module):
-    """Codes -> latent normal -> codes (Kingma and Welling 2014), one hidden layer each way.
-
-    shares: the released one-way distribution of each column, which starts the output biases.
+    The noise is a mixture of normals of width KERNEL whose means are learned, each for one label: a label
+    has means in proportion to its released share. Every hidden layer reads all before it, and the heads
+    read them all (the residual blocks of CTGAN; Xu et al. 2019), so that the noise has a linear way through.
     """
 
-    def __init__(self, shares: Shares, latent: int, hidden: int) -> None:
-        super().__init__()
-        self.first = CodeLinear([len(share) for share in shares], hidden)
-        self.to_latent = nn.Linear(hidden, 2 * latent)
-        self.decoder = Decoder(shares, latent, hidden)
-
-    def row_loss(self, codes: Tensor, generator: torch.Generator, beta: float) -> Tensor:
-        """Reconstruction plus beta times the divergence from the standard normal (shape (rows,))."""
-        mean, log_variance = self.to_latent(functional.silu(self.first(codes))).chunk(2, dim=1)
-        log_variance = log_variance.clamp(-8.0, 4.0)
-        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
-        logits = self.decoder(mean + noise * (0.5 * log_variance).exp())
-        divergence = 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance).sum(1)
-        loss: Tensor = self.decoder.heads.row_loss(logits, codes) + beta * divergence
-        return loss
-
-
-class Generator(nn.Module):
-    """Noise and a label -> one softmax per column; the label's own column is the label."""
-
     def __init__(
-        self,
-        shares: Shares,
-        label_column: int | None,
-        embedding: int,
-        hidden: Sequence[int],
+        self, shares: Shares, label_column: int | None, embedding: int, hidden: Sequence[int], modes: int
     ) -> None:
         super().__init__()
-        self.embedding = embedding
         self.label_column = label_column
-        self.labels = 0 if label_column is None else len(shares[label_column])
-        widths = [embedding + self.labels, *hidden]
-        self.body = nn.Sequential(
-            *(
-                layer
-                for before, after in pairwise(widths)
-                for layer in (nn.Linear(before, after), nn.LayerNorm(after), nn.SiLU())
-            )
-        )
-        self.heads = ColumnHeads(widths[-1], shares)
+        self.modes = [modes] if label_column is None else _in_proportion(shares[label_column], modes)
+        weight = [1.0] if label_column is None else shares[label_column]
+        self.weights = np.repeat(np.array(weight) / self.modes, self.modes)
+        self.means = nn.Parameter(torch.zeros(sum(self.modes), embedding))
+        self.body, width = nn.ModuleList(), embedding + (0 if label_column is None else len(self.modes))
+        for features in hidden:
+            self.body.append(nn.Sequential(nn.Linear(width, features), nn.LayerNorm(features), nn.SiLU()))
+            width += features
+        self.heads = ColumnHeads(width, shares)
 
-    def forward(self, noise: Tensor, labels: Tensor | None) -> Tensor:
+    def forward(self, noise: Tensor, labels: Tensor) -> Tensor:
         """Logits of all columns (shape (rows, cells)); the label's column is all but certain."""
-        if self.label_column is None or labels is None:
-            logits: Tensor = self.heads(self.body(noise))
+        known = one_hot(labels, len(self.modes))
+        hidden = noise if self.label_column is None else torch.cat([noise, known], dim=1)
+        for block in self.body:
+            hidden = torch.cat([block(hidden), hidden], dim=1)
+        logits: Tensor = self.heads(hidden)
+        if self.label_column is None:
             return logits
-        known = one_hot(labels, self.labels)
-        parts = list(self.heads(self.body(torch.cat([noise, known], dim=1))).split(self.heads.sizes, dim=1))
+        parts = list(logits.split(self.heads.sizes, dim=1))
         parts[self.label_column] = (known - 1.0) * 50.0
         return torch.cat(parts, dim=1)
+
+    def labels(self) -> Tensor:
+        """The label of every mean (shape (modes,)); 0 where there is no label."""
+        counts = torch.tensor(self.modes, device=self.means.device)
+        return torch.arange(len(counts), device=counts.device).repeat_interleave(
+            counts, output_size=len(self.means)
+        )
+
+    def noise(self, chosen: Tensor | None, random: torch.Generator) -> Tensor:
+        """Noise around the `chosen` means (None: around each of them once)."""
+        means = self.means if chosen is None else self.means[chosen]
+        return means + KERNEL * torch.randn(means.shape, generator=random, device=means.device)
+
+
+def _in_proportion(shares: npt.NDArray[np.float64], total: int) -> list[int]:
+    """Whole numbers of about `total` in all, in proportion to `shares`, and at least 1 each.
+
+    >>> _in_proportion(np.array([0.7, 0.29, 0.01]), 10)
+    [7, 3, 1]
+    """
+    return [max(1, round(total * share)) for share in shares.tolist()]
 
 
 def one_hot(codes: Tensor, cells: int) -> Tensor:

@@ -3,31 +3,39 @@
 Shares. The row count, unless declared public, takes 2% of epsilon as a Laplace count, whose epsilon is added
 plainly to the rest, so that everything after may depend on it. The rest is one joint privacy loss of events
 whose parameters are fixed before they run: the encoder's histograms take ENCODING_SHARE of mu^2 (mu: of the
-Gaussian mechanism with the same epsilon and delta), and the noise of DP-SGD is calibrated on what is left.
+Gaussian mechanism with the same epsilon and delta), marginals the synthesizer's share of what is left, and
+the noise of DP-SGD is calibrated on the rest.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from synthpriv.encoding.codec import MAX_CELLS
 from synthpriv.encoding.table_encoder import round_noise_scales
 from synthpriv.errors import InfeasiblePlan
 from synthpriv.privacy.dpsgd_plan import DPSGDPlan
 from synthpriv.privacy.events import Event, histogram_events
 from synthpriv.schema import Schema
+from synthpriv.synthesizers.workload import Workload, cells_per_column, workload_of
 
 COUNT_SHARE = 0.02
 ENCODING_SHARE = 0.2
+SELECTION_SHARE = 0.1  # of what marginals take, where they are chosen
 LARGEST_BATCH = 4096
 LARGEST_RATE = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
-    """What a synthesizer asks of its private training, before the budget is known."""
+    """What a synthesizer asks of its private training, before the budget is known.
+
+    largest_batch: of the default batch, a quarter of the table. most_noise: of a step (`step_noise`); where
+    there would be more, nothing is trained, and marginals take the budget.
+    """
 
     steps: int
     epochs: int | None
@@ -35,6 +43,8 @@ class TrainingSettings:
     max_grad_norm: float
     parameters: int
     activations: int
+    largest_batch: int = LARGEST_BATCH
+    most_noise: float = math.inf
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +52,11 @@ class FitPlan:
     """The public constants of one fit.
 
     count_epsilon: what the row count costs (0 if declared). encoding_scales: per round, the noise scale of
-    each column's histogram. training: None for a synthesizer that needs histograms only.
+    each column's histogram. cells: the most that a column of numbers is cut into. workload: the marginals
+    that are measured, each count with noise of marginal_scale (None: none are). selection_scale: of the
+    scores by which they are chosen (0: all are measured). training: None for a synthesizer that needs counts
+    only. refused_noise: what a step of training would have had (`step_noise`), where that is why nothing is
+    trained.
     """
 
     epsilon: float
@@ -50,8 +64,13 @@ class FitPlan:
     rows: int
     count_epsilon: float
     encoding_scales: tuple[Mapping[str, float], ...]
+    cells: int
+    workload: Workload | None
+    marginal_scale: float
+    selection_scale: float
     training: DPSGDPlan | None
     memory_bytes: int
+    refused_noise: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for printing."""
@@ -65,6 +84,13 @@ class FitPlan:
             "histogram_noise_scale": {"smallest": min(scales), "largest": max(scales)},
             "memory_mib": round(self.memory_bytes / 2**20),
         }
+        if self.workload is not None:
+            plain |= {
+                "marginals": self.workload.size,
+                "chosen_among": len(self.workload.groups),
+                "marginal_noise_scale": self.marginal_scale,
+                "most_cells_per_column": self.cells,
+            }
         if self.training is not None:
             plain |= {
                 "noise_multiplier": self.training.noise_multiplier,
@@ -73,6 +99,8 @@ class FitPlan:
                 "steps": self.training.steps,
                 "expected_batch": self.training.expected_batch,
             }
+        if self.refused_noise is not None:
+            plain["training_left_out_for_a_step_noise_of"] = self.refused_noise
         return plain
 
 
@@ -88,31 +116,71 @@ def make_plan(
     delta: float,
     rows: int,
     rows_are_public: bool,
+    marginal_share: float,
     training: TrainingSettings | None,
+    within_classes: bool = True,
 ) -> FitPlan:
     """Split (epsilon, delta) over the stages of a fit on `rows` rows (public: declared, or already counted).
 
-    Raises InfeasiblePlan where the noise would drown the table, saying what would work.
+    within_classes: of a label, as for `workload_of`. Marginals take all that no training needs, and count
+    within classes then: none is planned where its noise would be too much. Raises InfeasiblePlan where the
+    noise would drown the table, saying what would work.
     """
+
+    def split(within: bool, share: float, asked: TrainingSettings | None) -> FitPlan:
+        workload = workload_of(schema, within) if marginal_share > 0 else None
+        if workload is not None and not workload.groups:
+            workload = None
+        return _split(schema, workload, share, asked, epsilon, delta, rows, rows_are_public)
+
+    plan = split(within_classes, marginal_share, training)
+    if training is None or plan.training is None:
+        return plan
+    noise = step_noise(plan.training, schema.max_rows_per_unit)
+    if noise <= training.most_noise:
+        return plan
+    return replace(split(True, 1.0, None), refused_noise=noise)
+
+
+def step_noise(training: DPSGDPlan, rows_per_unit: int) -> float:
+    """The noise of a step's mean gradient, in the largest norms that one row's gradient has."""
+    spread = training.noise_multiplier * training.max_grad_norm * rows_per_unit
+    return spread / training.expected_batch
+
+
+def _split(
+    schema: Schema,
+    workload: Workload | None,
+    marginal_share: float,
+    training: TrainingSettings | None,
+    epsilon: float,
+    delta: float,
+    rows: int,
+    rows_are_public: bool,
+) -> FitPlan:
+    """The plan of a given workload and training."""
     from synthpriv.privacy.accounting import calibrate_noise_multiplier, gaussian_mu
 
     spent = 0.0 if rows_are_public else count_epsilon(epsilon)
+    joint = epsilon - spent
     constants = None if training is None else _training_constants(training, rows)
-    memory = _memory(schema, rows, training, constants)
-    if math.isinf(epsilon):
-        scales = [dict.fromkeys(level, 0.0) for level in round_noise_scales(schema, 1.0)]
-        plan = None if constants is None else DPSGDPlan(noise_multiplier=0.0, **constants)
-    else:
-        joint = epsilon - spent
-        share = 1.0 if training is None else ENCODING_SHARE
-        mu = gaussian_mu(joint, delta)
-        # a hair of room: discrete noise and grids of the accountant make the joint loss a little larger
-        scales = round_noise_scales(schema, mu * math.sqrt(share) * 0.995)
-        scales = [{k: v * schema.max_rows_per_unit for k, v in level.items()} for level in scales]
+    share = 1.0 if workload is None and training is None else ENCODING_SHARE
+    # a hair of room: discrete noise and grids of the accountant make the joint loss a little larger
+    mu = math.inf if math.isinf(epsilon) else 0.995 * gaussian_mu(joint, delta)
+    scales = _encoding_scales(schema, mu * math.sqrt(share))
+    marginal_scale = selection_scale = 0.0
+    if workload is not None and math.isfinite(mu):
+        left = (1.0 if training is None else marginal_share) * (1 - share)
+        unit = schema.max_rows_per_unit / (mu * math.sqrt(left))
+        chooses = 0.0 if workload.chosen is None else SELECTION_SHARE
+        marginal_scale = unit * math.sqrt(workload.size / (1 - chooses))
+        selection_scale = unit * math.sqrt(len(workload.groups) / chooses) if chooses else 0.0
+    plan = None if constants is None else DPSGDPlan(noise_multiplier=0.0, **constants)
+    if math.isfinite(epsilon):
         _require_signal(schema, epsilon, delta, rows, scales[0])
-        plan = None
         if constants is not None:
             before = encoding_events(schema, scales)
+            before += marginal_events(schema, workload, marginal_scale, selection_scale)
             sigma = calibrate_noise_multiplier(
                 before, constants["sample_rate"], constants["steps"], joint, delta
             )
@@ -123,9 +191,21 @@ def make_plan(
         rows=rows,
         count_epsilon=spent,
         encoding_scales=tuple(scales),
+        cells=MAX_CELLS if workload is None else cells_per_column(schema, workload, rows, marginal_scale),
+        workload=workload,
+        marginal_scale=marginal_scale,
+        selection_scale=selection_scale,
         training=plan,
-        memory_bytes=memory,
+        memory_bytes=_memory(schema, rows, training, constants),
     )
+
+
+def _encoding_scales(schema: Schema, mu: float) -> list[dict[str, float]]:
+    """Per round, the noise scale of each column's histogram; 0 where mu is infinite."""
+    if math.isinf(mu):
+        return [dict.fromkeys(level, 0.0) for level in round_noise_scales(schema, 1.0)]
+    scales = round_noise_scales(schema, mu)
+    return [{name: scale * schema.max_rows_per_unit for name, scale in level.items()} for level in scales]
 
 
 def encoding_events(schema: Schema, scales: list[dict[str, float]]) -> list[Event]:
@@ -134,9 +214,19 @@ def encoding_events(schema: Schema, scales: list[dict[str, float]]) -> list[Even
     return histogram_events(every, schema.max_rows_per_unit)
 
 
+def marginal_events(
+    schema: Schema, workload: Workload | None, marginal_scale: float, selection_scale: float
+) -> list[Event]:
+    """The marginals of a workload as events, and the scores by which they were chosen."""
+    if workload is None:
+        return []
+    scores = [] if workload.chosen is None else [selection_scale] * len(workload.groups)
+    return histogram_events([*scores, *[marginal_scale] * workload.size], schema.max_rows_per_unit)
+
+
 def _training_constants(training: TrainingSettings, rows: int) -> dict[str, Any]:
     """Sampling rate, steps and divisor, from the public row count."""
-    batch = training.batch_size or min(LARGEST_BATCH, LARGEST_RATE * rows)
+    batch = training.batch_size or min(training.largest_batch, LARGEST_RATE * rows)
     rate = min(1.0, batch / rows)
     steps = training.steps if training.epochs is None else math.ceil(training.epochs / rate)
     return {

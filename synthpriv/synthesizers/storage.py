@@ -17,9 +17,11 @@ from safetensors import SafetensorError, safe_open
 from synthpriv.encoding.table_encoder import TableEncoder
 from synthpriv.errors import BundleError, SynthprivError
 from synthpriv.synthesizers import configuration
-from synthpriv.synthesizers.base import Claim, FittedSynthesizer, SampleModel, Synthesizer
+from synthpriv.synthesizers.base import Claim, FittedSynthesizer, Synthesizer
 from synthpriv.synthesizers.ctgan import CTGANSynthesizer
 from synthpriv.synthesizers.independent import IndependentSynthesizer
+from synthpriv.synthesizers.mixture import MixtureSynthesizer
+from synthpriv.synthesizers.models import SampleModel
 from synthpriv.synthesizers.saving import DESCRIPTION, FORMAT, WEIGHTS
 from synthpriv.synthesizers.vae import VAESynthesizer
 
@@ -27,7 +29,7 @@ LARGEST_DESCRIPTION = 64 * 2**20
 LARGEST_WEIGHTS = 2**30
 FIELDS = {"format", "kind", "config", "claim", "encoder"}
 SYNTHESIZERS: dict[str, type[Synthesizer]] = {
-    kind.name: kind for kind in (VAESynthesizer, CTGANSynthesizer, IndependentSynthesizer)
+    kind.name: kind for kind in (MixtureSynthesizer, VAESynthesizer, CTGANSynthesizer, IndependentSynthesizer)
 }
 
 
@@ -110,6 +112,13 @@ def _read_claim(data: dict[str, Any], config: Synthesizer) -> Claim:
     return claim
 
 
+def _fits(found: tuple[int, ...], expected: tuple[int, ...]) -> bool:
+    """Whether a stored shape is the expected one, where 0 stands for any length but none."""
+    return len(found) == len(expected) and all(
+        one == other or (other == 0 and one > 0) for one, other in zip(found, expected, strict=True)
+    )
+
+
 def _fill(model: SampleModel, path: Path) -> None:
     """Put the file's tensors into an empty model, once every name and shape is as the model wants it."""
     expected = {name: tuple(tensor.shape) for name, tensor in model.tensors().items()}
@@ -127,7 +136,8 @@ def _fill(model: SampleModel, path: Path) -> None:
                 )
             for name, shape in expected.items():
                 declared = stored.get_slice(name)
-                if (found := (declared.get_dtype(), tuple(declared.get_shape()))) != ("F32", shape):
+                found = (declared.get_dtype(), tuple(declared.get_shape()))
+                if found[0] != "F32" or not _fits(found[1], shape):
                     raise BundleError(
                         f"tensor {name!r} must be F32 of shape {shape}, found {_brief(found)}; fetch it."
                     )

@@ -43,10 +43,13 @@ NUMBERS: dict[str, tuple[float, int]] = {  # the value, and its position in the 
 SMALL = {"embedding_dim": 4, "epochs": 1}
 SYNTHESIZERS = {
     "independent": sp.IndependentSynthesizer(epsilon=4.0),
-    "vae": sp.VAESynthesizer(epsilon=4.0, hidden_dim=8, **SMALL),
-    "ctgan": sp.CTGANSynthesizer(epsilon=4.0, generator_dim=(8,), discriminator_dim=(8,), **SMALL),
+    "mixture": sp.MixtureSynthesizer(epsilon=4.0, components=16, steps=20),
+    "vae": sp.VAESynthesizer(epsilon=4.0, hidden_dim=8, components=8, steps=6, most_noise=1e9, **SMALL),
+    "ctgan": sp.CTGANSynthesizer(
+        epsilon=4.0, generator_dim=(8,), discriminator_dim=(8,), modes=16, pretraining_steps=20, **SMALL
+    ),
 }
-FORMATS = {"independent": "csv.gz", "vae": "csv", "ctgan": "parquet"}
+FORMATS = {"independent": "csv.gz", "mixture": "csv", "vae": "csv", "ctgan": "parquet"}
 
 
 @pytest.fixture(scope="module")

@@ -67,12 +67,18 @@ def test_categories_that_look_missing_stay_categories_in_a_check(folder: Path, s
 
 def test_a_plan_reads_no_table(folder: Path, synthpriv: Command) -> None:
     arguments = ("plan", "--schema", "people.toml", "--rows", 40000, "--epsilon", "3", "--delta", "1e-6")
+    assert "mixture, because" in synthpriv(*arguments).out
+    chosen = synthpriv(*arguments, "--json").json
+    assert (chosen["synthesizer"], chosen["rows"]) == ("mixture", 40000)
+    assert chosen["marginal_noise_scale"] > 0
+    arguments = (*arguments, "--synthesizer", "vae")
     assert "noise multiplier" in synthpriv(*arguments).out
     facts = synthpriv(*arguments, "--json").json
+    assert "chosen" not in facts
     assert facts["rows"] == 40000
     assert facts["noise_multiplier"] > 0
     without = ("plan", "--schema", "people.toml", "--rows", 40000, "--epsilon")
-    assert synthpriv(*without, "inf", "--json").json["noise_multiplier"] == 0
+    assert synthpriv(*without, "inf", "--synthesizer", "vae", "--json").json["noise_multiplier"] == 0
     synthpriv(*without, "3").failed("delta above 0")
     small = ("plan", "--schema", "people.toml", "--rows", 40, "--epsilon", "0.1", "--delta", "1e-6")
     synthpriv(*small).failed("InfeasiblePlan", "40 rows", "what would work")

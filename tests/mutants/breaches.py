@@ -11,7 +11,7 @@ import torch
 
 from synthpriv.privacy import accounting, dpsgd, layers, ledger, mechanisms, randomness
 from synthpriv.privacy.private_table import PrivateTable
-from synthpriv.synthesizers import base, ctgan, networks
+from synthpriv.synthesizers import base, ctgan, labels
 from tests.mutants import tables  # noqa: F401  (registers its breaches)
 from tests.mutants.planting import (
     BREACHES,
@@ -274,7 +274,19 @@ def losses_scaled_by_a_batch_statistic() -> None:
 
         return scaled
 
-    rebind(networks.VariationalAutoencoder, "row_loss", make)
+    rebind(labels.LabelDecoder, "head_loss", make)
+
+
+@breach(14, ISOLATION + "test_what_is_derived_from_a_row_does_not_change_when_another_row_does")
+def what_lies_beside_a_rows_codes_is_centred_over_rows() -> None:
+    def make(as_codes: Any) -> Any:
+        def centred(self: Any, codes: Any) -> Any:
+            further = as_codes(self, codes)
+            return further - np.rint(further.sum(0) / max(len(further), 1)).astype(further.dtype)
+
+        return centred
+
+    rebind(labels.Posterior, "as_codes", make)
 
 
 @breach(12, ISOLATION + "test_a_rows_gradient_does_not_change_when_another_row_does[ctgan]")
@@ -297,7 +309,7 @@ def the_generator_is_anchored_on_real_rows() -> None:
     def make(pair_loss: Any) -> Any:
         def leaking(self: Any, codes: Any) -> Any:
             hot = [torch.nn.functional.one_hot(c, s) for c, s in zip(codes.T, self.sizes, strict=True)]
-            self.released = torch.cat(hot, dim=1).float().mean(0).clamp_min(1e-3)
+            self.anchor._log_shares = torch.cat(hot, dim=1).float().mean(0).clamp_min(1e-3).log()
             return pair_loss(self, codes)
 
         return leaking
@@ -382,7 +394,8 @@ def rebind_everything_to_its_equal() -> None:
         (dpsgd, "_UnitIndex"),
         (dpsgd, "_finite_rows"),
         (layers, "supported_layers"),
-        (networks.VariationalAutoencoder, "row_loss"),
+        (labels.LabelDecoder, "head_loss"),
+        (labels.Posterior, "as_codes"),
         (ctgan._Game, "pair_loss"),
         (ctgan._Game, "__init__"),
         (PrivateTable, "__init__"),

@@ -24,7 +24,7 @@ from synthpriv.tables import conform
 from tests.conftest import make_people
 from tests.property.hostile import assert_one_sentence, bounded, dump, edit, edits, explore, junk
 
-KINDS = ("independent", "vae", "ctgan")
+KINDS = ("independent", "mixture", "vae", "ctgan")
 Saved = dict[str, tuple[str, bytes]]
 
 
@@ -34,9 +34,17 @@ def saved(people_schema: sp.Schema, tmp_path_factory: pytest.TempPathFactory) ->
     small = {"epsilon": 10.0, "delta": 1e-5}
     configurations = (
         sp.IndependentSynthesizer(**small),
-        sp.VAESynthesizer(**small, hidden_dim=8, embedding_dim=4, epochs=1),
+        sp.MixtureSynthesizer(**small, components=8, steps=3),
+        sp.VAESynthesizer(**small, hidden_dim=8, embedding_dim=4, components=8, steps=6),
         sp.CTGANSynthesizer(
-            **small, generator_dim=(8,), discriminator_dim=(8,), embedding_dim=4, epochs=1, batch_size=100
+            **small,
+            generator_dim=(8,),
+            discriminator_dim=(8,),
+            embedding_dim=4,
+            modes=8,
+            pretraining_steps=3,
+            epochs=1,
+            batch_size=100,
         ),
     )
     files = {}

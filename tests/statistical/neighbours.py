@@ -15,7 +15,18 @@ from tests.conftest import make_people
 ROWS = 397
 SMALL: list[Synthesizer] = [
     sp.IndependentSynthesizer(epsilon=20.0, delta=1e-6, random_state=1),
-    sp.VAESynthesizer(epsilon=20.0, delta=1e-6, random_state=1, epochs=2, hidden_dim=8, embedding_dim=2),
+    sp.MixtureSynthesizer(epsilon=20.0, delta=1e-6, random_state=1, components=8, steps=3),
+    sp.VAESynthesizer(
+        epsilon=20.0,
+        delta=1e-6,
+        random_state=1,
+        epochs=2,
+        hidden_dim=8,
+        embedding_dim=2,
+        components=8,
+        steps=6,
+        most_noise=1e9,  # or so few rows would leave the training out
+    ),
     sp.CTGANSynthesizer(
         epsilon=20.0,
         delta=1e-6,
@@ -24,9 +35,12 @@ SMALL: list[Synthesizer] = [
         embedding_dim=4,
         generator_dim=(8,),
         discriminator_dim=(8,),
+        modes=8,
+        pretraining_steps=3,
     ),
 ]
-TRAINED = SMALL[1:]
+TRAINED = SMALL[2:]
+TRAININGS = {"vae": [7, 1], "ctgan": [8]}  # steps of each
 
 
 def people_schema(max_rows: int | None = None) -> Schema:

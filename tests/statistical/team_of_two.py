@@ -24,7 +24,7 @@ from synthpriv.privacy.ledger import Budget, Ledger
 from synthpriv.privacy.private_table import PrivateTable
 from synthpriv.privacy.processes import team
 from synthpriv.privacy.randomness import NoiseSource
-from synthpriv.schema import Categorical, Identifier, Integer, Schema
+from synthpriv.schema import Boolean, Categorical, Identifier, Integer, Schema
 from synthpriv.synthesizers.vae import VAESynthesizer
 
 NOISE = DPSGDPlan(noise_multiplier=1.3, max_grad_norm=0.7, sample_rate=1e-12, steps=1, expected_batch=10.0)
@@ -36,7 +36,9 @@ VISITS = Schema(
         "person": Identifier(pattern=r"P[0-9]{3}"),
         "ward": Categorical(categories=list("abcd")),
         "age": Integer(lower=0, upper=90),
+        "insured": Boolean(),
     },
+    targets=["insured"],
     privacy_unit="person",
     max_rows_per_unit=3,
 )
@@ -47,7 +49,12 @@ def visits() -> pd.DataFrame:
     rng = np.random.default_rng(5)
     person = [f"P{k:03d}" for k in rng.integers(0, 200, 700)]
     return pd.DataFrame(
-        {"person": person, "ward": rng.choice(list("abcd"), 700), "age": rng.integers(0, 90, 700)}
+        {
+            "person": person,
+            "ward": rng.choice(list("abcd"), 700),
+            "age": rng.integers(0, 90, 700),
+            "insured": rng.random(700) < 0.7,
+        }
     )
 
 
@@ -118,7 +125,9 @@ def of_a_table(folder: Path, rank: int) -> dict[str, Any]:
     )
     foreign = visits() if rank == 0 else visits().assign(age=lambda t: (t["age"] + 1) % 90)
     lacking = visits() if rank == 0 else visits().drop(columns="age")
-    fitted = VAESynthesizer(epsilon=3.0, delta=1e-5, epochs=2, batch_size=64, device="cpu").fit(table)
+    fitted = VAESynthesizer(
+        epsilon=3.0, delta=1e-5, epochs=2, batch_size=64, device="cpu", components=8, steps=6, most_noise=1e9
+    ).fit(table)
     fitted.save(folder / "visits.synth")
     own = free._PrivateTable__own  # type: ignore[attr-defined]
     [(_, columns)] = free._PrivateTable__store.chunks(["person"])  # type: ignore[attr-defined]

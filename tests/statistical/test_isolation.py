@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import random
 import types
@@ -19,16 +20,23 @@ from synthpriv.encoding.table_encoder import TableEncoder
 from synthpriv.evaluation.disclosed import Disclosed
 from synthpriv.privacy import dpsgd
 from synthpriv.privacy.column_store import ColumnStore
-from synthpriv.privacy.events import Counts, Event, SampledGaussian
+from synthpriv.privacy.events import Counts, SampledGaussian
 from synthpriv.privacy.private_table import PrivateTable
 from synthpriv.privacy.randomness import NoiseSource
+from synthpriv.privacy.statement import Charge
+from synthpriv.synthesizers.anchor import Anchor
 from synthpriv.synthesizers.base import Synthesizer
-from tests.statistical.neighbours import ROWS, SMALL, TRAINED, people_schema, people_table
+from tests.statistical.neighbours import ROWS, SMALL, TRAINED, TRAININGS, people_schema, people_table
 from tests.statistical.replaying import Trace, losses_per_row, run
 
 BY_NAME = [pytest.param(config, id=config.name) for config in SMALL]
 TRAINED_BY_NAME = [pytest.param(config, id=config.name) for config in TRAINED]
-GAN = TRAINED[1]
+STAGES = [
+    pytest.param(config, stage, id=config.name if stage == 0 else f"{config.name}, stage {stage + 1}")
+    for config in TRAINED
+    for stage in range(len(TRAININGS[config.name]))
+]
+VAE, GAN = TRAINED
 
 
 class Stopped(Exception):
@@ -39,19 +47,32 @@ def ledger() -> sp.Ledger:
     return sp.Ledger.in_memory(sp.Budget(epsilon=20.0, delta=1e-6))
 
 
-def what_is_trained(config: Synthesizer, patch: pytest.MonkeyPatch) -> tuple[nn.Module, Any, Tensor]:
-    """The module that `config` would train, its row loss, and the table's codes."""
-    found: list[Any] = []
+def calls_of_the_trainer(config: Synthesizer, patch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """Encoder, module, row loss and what derives further codes, for each training that `config` would run."""
+    found: list[tuple[Any, ...]] = []
 
-    def caught(self: PrivateTable, release: Any, label: str, encoder: TableEncoder, *rest: Any) -> None:
-        found.extend([encoder, *rest[:2]])
-        raise Stopped
+    def caught(
+        self: PrivateTable, release: Any, label: str, encoder: TableEncoder, *rest: Any, derived: Any = None
+    ) -> None:
+        found.append((encoder, *rest[:2], derived))
+        if len(found) == len(TRAININGS[config.name]):
+            raise Stopped
 
     patch.setattr(PrivateTable, "train", caught)
     with pytest.raises(Stopped):
         config.fit(people_table(), people_schema(), rows=ROWS)
-    encoder, module, row_loss = found
-    return module, row_loss, torch.from_numpy(encoder.encode_frame(people_table()).astype(np.int64))
+    return found
+
+
+def what_is_trained(
+    config: Synthesizer, patch: pytest.MonkeyPatch, stage: int = 0
+) -> tuple[nn.Module, Any, Tensor]:
+    """The module that `config` would train, its row loss, and the table's codes."""
+    encoder, module, row_loss, derived = calls_of_the_trainer(config, patch)[stage]
+    codes = encoder.encode_frame(people_table())
+    if derived is not None:
+        codes = np.hstack([codes, derived(codes)])
+    return module, row_loss, torch.from_numpy(codes.astype(np.int64))
 
 
 def gradient_of_row(module: nn.Module, losses: Tensor, row: int) -> Tensor:
@@ -61,13 +82,13 @@ def gradient_of_row(module: nn.Module, losses: Tensor, row: int) -> Tensor:
     return torch.cat([part.flatten() for part in parts])
 
 
-@pytest.mark.parametrize("config", TRAINED_BY_NAME)
+@pytest.mark.parametrize(("config", "stage"), STAGES)
 def test_a_rows_gradient_does_not_change_when_another_row_does(
-    config: Synthesizer, monkeypatch: pytest.MonkeyPatch
+    config: Synthesizer, stage: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Requirement 14: no batch statistics, no packing (12), whatever the batch."""
     with losses_per_row(monkeypatch):
-        module, row_loss, codes = what_is_trained(config, monkeypatch)
+        module, row_loss, codes = what_is_trained(config, monkeypatch, stage)
         batch, changed = codes[:6], codes[:6].clone()
         changed[2] = codes[50]
         assert not torch.equal(changed, batch)
@@ -77,12 +98,30 @@ def test_a_rows_gradient_does_not_change_when_another_row_does(
             assert torch.allclose(*pair, rtol=1e-5, atol=1e-7) == (row != 2), row
 
 
-@pytest.mark.parametrize("config", TRAINED_BY_NAME)
+def test_what_is_derived_from_a_row_does_not_change_when_another_row_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Requirement 14, for what the VAE lays beside a row's codes: it is of that row alone."""
+    for encoder, _, _, derived in calls_of_the_trainer(VAE, monkeypatch):
+        codes = encoder.encode_frame(people_table())
+        changed = codes[:60].copy()
+        changed[2] = codes[70]
+        whole, few, other = derived(codes), derived(codes[:60]), derived(changed)
+        assert whole.shape == (ROWS, encoder.sizes[-1])
+        assert np.array_equal(whole[:60], few)
+        assert [row for row in range(60) if not np.array_equal(few[row], other[row])] == [2]
+        assert derived(codes[:0]).shape == (0, encoder.sizes[-1])
+
+
+@pytest.mark.parametrize(("config", "stage"), STAGES)
 def test_no_row_of_the_table_moves_a_sum_beyond_the_bound(
-    config: Any, monkeypatch: pytest.MonkeyPatch
+    config: Any, stage: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Requirement 11: the whole loss on a row is clipped as one."""
-    module, row_loss, codes = what_is_trained(config, monkeypatch)
+    module, row_loss, codes = what_is_trained(config, monkeypatch, stage)
+    with torch.no_grad():  # weights that a training may come to: at first, some layers have no gradient
+        for parameter in module.parameters():
+            parameter.normal_(generator=torch.Generator().manual_seed(2))
     layers = dpsgd.supported_layers(module)
     for bound in (config.max_grad_norm, 1e-3):
         norms = [
@@ -99,15 +138,21 @@ class Watched(ColumnStore):
     def __init__(self, store: ColumnStore, book: sp.Ledger) -> None:
         vars(self).update(vars(store))
         self.book = book
-        self.uses: list[tuple[str, tuple[Event, ...]]] = []
+        self.uses: list[tuple[str, tuple[Charge, ...]]] = []
 
     def _read(self, number: int, name: str) -> Any:
-        self.uses.append((name, self.book.events))
+        self.uses.append((name, self.book.charges))
         return super()._read(number, name)
 
 
-def histograms_in(events: tuple[Event, ...]) -> int:
-    return sum(event.coordinates for event in events if isinstance(event, Counts))
+def uses_paid(charges: tuple[Charge, ...], modelled: int) -> int:
+    """How many columns may be read: one for a histogram, all of them to encode rows, once a charge."""
+    paid = 0
+    for charge in charges:
+        counts = [event.coordinates for event in charge.events if isinstance(event, Counts)]
+        trains = any(isinstance(event, SampledGaussian) for event in charge.events)
+        paid += modelled if trains or charge.label == "marginals" else sum(counts)
+    return paid
 
 
 @pytest.mark.parametrize("config", BY_NAME)
@@ -120,7 +165,7 @@ def test_every_use_of_rows_was_charged_before(config: Synthesizer, monkeypatch: 
     modelled = len(people_schema().modelled)
     drawn, shown, draw, train = [], [], NoiseSource.bernoulli_rows, PrivateTable.train
 
-    def counted(self: PrivateTable, *rest: Any) -> None:
+    def counted(self: PrivateTable, *rest: Any, **derived: Any) -> None:
         *before, row_loss, plan, optimization, after_step, report = rest
         train(
             self,
@@ -130,6 +175,7 @@ def test_every_use_of_rows_was_charged_before(config: Synthesizer, monkeypatch: 
             optimization,
             after_step,
             report,
+            **derived,
         )
 
     monkeypatch.setattr(PrivateTable, "train", counted)
@@ -140,11 +186,10 @@ def test_every_use_of_rows_was_charged_before(config: Synthesizer, monkeypatch: 
     )
     config.fit(private)
     trainings = [event for event in book.events if isinstance(event, SampledGaussian)]
-    assert len(trainings) == (config in TRAINED)
+    assert [event.steps for event in trainings] == TRAININGS.get(config.name, [])
     for place, (_, charged) in enumerate(columns.uses, start=1):
-        encoded = sum(isinstance(event, SampledGaussian) for event in charged) * modelled
-        assert place <= histograms_in(charged) + encoded
-    assert len(columns.uses) == histograms_in(book.events) + len(trainings) * modelled
+        assert place <= uses_paid(charged, modelled)
+    assert len(columns.uses) == uses_paid(book.charges, modelled)
     assert len(drawn) == sum(event.steps for event in trainings)
     assert sum(shown) == sum(len(rows) for rows in drawn)
 
@@ -161,7 +206,7 @@ def test_a_run_that_dies_in_training_has_paid_for_all_of_it(config: Any) -> None
     with pytest.raises(Stopped):
         config.fit(PrivateTable(people_table(), people_schema(), book, rows=ROWS), progress=die)
     steps = [event.steps for event in book.events if isinstance(event, SampledGaussian)]
-    assert steps == [8]
+    assert steps == TRAININGS[config.name][:1]
     assert book.spent() > 0.9 * config.epsilon
 
 
@@ -173,7 +218,6 @@ def play(codes: Tensor) -> tuple[Any, list[Tensor]]:
         torch.manual_seed(0)
         for parameter in (*game.generator.parameters(), *game.discriminator.parameters()):
             nn.init.normal_(parameter, std=0.3)
-        game.released, game.label_shares = torch.full_like(game.released, 0.1), torch.tensor([0.5, 0.5])
         game.outside.manual_seed(5)
         game.pair_loss(codes % torch.tensor(game.sizes))
         game.generator_step()
@@ -184,6 +228,7 @@ def test_the_generators_updates_are_free_of_real_rows(monkeypatch: pytest.Monkey
     """Requirement 19: through the graph, and through any side effect of the loss on real rows."""
     _, pair_loss, codes = what_is_trained(GAN, monkeypatch)
     game = pair_loss.__self__
+    game.generator.zero_grad(set_to_none=True)
     pair_loss(codes[:9]).sum().backward()
     assert all(p.grad is None for p in game.generator.parameters())
     assert all(p.grad is not None for p in game.discriminator.parameters())
@@ -222,11 +267,27 @@ def test_what_the_discriminator_looked_at_does_not_reach_the_generator(
     encoder_width = len(people_schema().modelled)
     rng = np.random.default_rng(0)
     few, many = (torch.from_numpy(rng.integers(0, 2, (rows, encoder_width))) for rows in (3, 90))
-    # the two fits count columns with real noise, so that shapes may differ until they agree
+    # the two fits count with real noise, and would differ by that alone
     monkeypatch.setattr(sp.CTGANSynthesizer, "_learn_encoder", one_encoder())
+    anchor = an_anchor(monkeypatch)
+    monkeypatch.setattr(sp.CTGANSynthesizer, "_measure_marginals", lambda *arguments: copy.deepcopy(anchor))
     (_, one), (_, other) = play(few), play(many)
     for mine, theirs in zip(one, other, strict=True):
         assert torch.equal(mine, theirs)
+
+
+def an_anchor(monkeypatch: pytest.MonkeyPatch) -> Anchor:
+    """The anchor of one fit, as it was measured."""
+    found: list[Anchor] = []
+    with monkeypatch.context() as patch:
+        measure = Synthesizer._measure_marginals
+        patch.setattr(
+            Synthesizer,
+            "_measure_marginals",
+            lambda self, *arguments: found.append(copy.deepcopy(measure(self, *arguments))) or found[0],
+        )
+        what_is_trained(GAN, patch)
+    return found[0]
 
 
 def one_encoder() -> Any:
@@ -266,7 +327,7 @@ def test_the_same_seeds_twice_give_different_noise(
     histograms = list(zip(noise_of(one, "histogram")[:3], noise_of(other, "histogram")[:3], strict=True))
     sums = list(zip(noise_of(one, "sum"), noise_of(other, "sum"), strict=True))
     assert len(histograms) == 3
-    assert len(sums) == (8 if config in TRAINED else 0)
+    assert len(sums) == TRAININGS.get(config.name, [0])[0]
     for mine, theirs in histograms + sums:
         assert not np.allclose(mine, theirs, atol=1e-3)
 

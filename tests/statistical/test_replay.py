@@ -17,7 +17,7 @@ import synthpriv as sp
 from synthpriv.privacy.events import Counts, Laplace, SampledGaussian
 from synthpriv.release.pipeline import ReleaseOutcome, ReleaseRequest, run_release
 from synthpriv.synthesizers.base import FittedSynthesizer, Synthesizer
-from tests.statistical.neighbours import CHANGES, SMALL, people_schema, people_table, visits_table
+from tests.statistical.neighbours import CHANGES, SMALL, TRAININGS, people_schema, people_table, visits_table
 from tests.statistical.replaying import Progress, Trace, public_ledger, redacted, run
 
 BUDGET = sp.Budget(epsilon=20.0, delta=1e-6)
@@ -120,16 +120,32 @@ def test_a_unit_with_several_rows_leaves_no_trace_but_in_what_was_released(kind:
     assert farthest > 1, "the unit's rows were felt together"
 
 
+@pytest.mark.parametrize("change", ["removed", "outlier"])
+def test_a_choice_of_pairs_leaves_no_trace_but_in_what_was_released(
+    change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there are too many pairs, a row is felt in the noisy scores and nowhere else."""
+    monkeypatch.setattr("synthpriv.synthesizers.workload.MOST_GROUPS", 5)
+    base = fit(KINDS["mixture"], original(None), None)
+    assert "dependence" in [call[0] for call in base.asked]
+    other = fit(KINDS["mixture"], CHANGES[change](original(None)), None, base)
+    assert_same_seen_from_outside(base, other)
+    assert_same_model(base, other)
+    assert_sensitivity_as_declared(base, other, replaced=change != "removed")
+
+
 @pytest.mark.parametrize("kind", ["vae", "ctgan"])
 def test_one_row_fewer_leaves_every_constant_of_the_trainer(kind: str) -> None:
     """Requirement 4: with the count frozen, rate, steps, divisor and noise are those of n rows."""
     base = first_run(kind)
     other = fit(KINDS[kind], CHANGES["removed"](original(None)), None, base)
-    plans = [next(call for call in trace.asked if call[0] == "train")[6] for trace in (base, other)]
+    plans = [[call[6] for call in trace.asked if call[0] == "train"] for trace in (base, other)]
     assert plans[0] == plans[1]
-    assert plans[0].sample_rate * base.result[0].claim.rows == pytest.approx(plans[0].expected_batch)
-    assert set(base.rates) == set(other.rates) == {plans[0].sample_rate}
-    assert len(base.rates) == len(other.rates) == plans[0].steps
+    assert [plan.steps for plan in plans[0]] == TRAININGS[kind]
+    for plan in plans[0]:
+        assert plan.sample_rate * base.result[0].claim.rows == pytest.approx(plan.expected_batch)
+        assert set(base.rates) == set(other.rates) == {plan.sample_rate}
+    assert len(base.rates) == len(other.rates) == sum(TRAININGS[kind])
 
 
 def test_delta_comes_from_the_configuration() -> None:

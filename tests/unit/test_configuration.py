@@ -14,7 +14,12 @@ from synthpriv.errors import ConfigurationError, SynthprivError
 from synthpriv.synthesizers.base import Synthesizer
 from synthpriv.synthesizers.configuration import to_dict
 
-KINDS: list[type[Synthesizer]] = [sp.VAESynthesizer, sp.CTGANSynthesizer, sp.IndependentSynthesizer]
+KINDS: list[type[Synthesizer]] = [
+    sp.MixtureSynthesizer,
+    sp.VAESynthesizer,
+    sp.CTGANSynthesizer,
+    sp.IndependentSynthesizer,
+]
 every_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 
 
@@ -83,6 +88,14 @@ RANGES: list[tuple[dict[str, Any], str]] = [
 def test_a_value_out_of_range_is_refused_with_what_was_found(arguments: dict[str, Any], name: str) -> None:
     with pytest.raises(ConfigurationError, match=rf"{name} must be .*found"):
         sp.VAESynthesizer(**{"epsilon": 1.0, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("modes", 0), ("modes", 2.5), ("pretraining_steps", -1), ("adversarial", -0.1)]
+)
+def test_a_gans_arguments_are_checked_too(name: str, value: float) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name} must be .*found"):
+        sp.CTGANSynthesizer(**{"epsilon": 1.0, name: value})
 
 
 @pytest.mark.parametrize("widths", [(), (0,), (128, -1), (9999,), (1.5,), 128])

@@ -17,9 +17,11 @@ from synthpriv.privacy.processes import Team
 from synthpriv.privacy.randomness import NoiseSource
 from synthpriv.schema import Schema
 from synthpriv.synthesizers import ctgan
+from synthpriv.synthesizers.anchor import Anchor
 from synthpriv.synthesizers.ctgan import CTGANSynthesizer
-from synthpriv.synthesizers.networks import VariationalAutoencoder, initialise
+from synthpriv.synthesizers.labels import LabelDecoder
 from synthpriv.synthesizers.vae import VAESynthesizer
+from synthpriv.synthesizers.workload import workload_of
 
 PLAN = DPSGDPlan(noise_multiplier=1.0, max_grad_norm=1.0, sample_rate=0.5, steps=4, expected_batch=50.0)
 NOWHERE = torch.device("meta")  # its tensors have shapes and no values: whoever looks at one fails
@@ -69,8 +71,10 @@ def encoder(people_schema: Schema) -> TableEncoder:
     return learn_encoder(people_schema, 100, scales, flat)
 
 
-def train(module: torch.nn.Module, row_loss: Any, encoder: TableEncoder, after_step: Any = None) -> None:
-    codes = np.random.default_rng(0).integers(0, 2, (100, len(encoder.sizes)))
+def train(
+    module: torch.nn.Module, row_loss: Any, encoder: TableEncoder, after_step: Any = None, further: int = 0
+) -> None:
+    codes = np.random.default_rng(0).integers(0, 2, (100, len(encoder.sizes) + further))
     train_private(module, row_loss, codes, None, 1, PLAN, Optimization(), NoiseSource(), after_step)
 
 
@@ -80,16 +84,21 @@ def test_the_loop_looks_at_no_value_on_the_device(
     # the one part that knows its devices by name, and so not this one
     plain = torch.optim.Adam
     monkeypatch.setattr(torch.optim, "Adam", lambda *given, fused=False, **named: plain(*given, **named))
-    network = VariationalAutoencoder(encoder.shares, 4, 8)
-    initialise(network, torch.Generator())
-    network.to(NOWHERE)
-    train(network, lambda codes: network.row_loss(codes, torch.Generator(), 1.0), encoder)
+    labels = LabelDecoder(encoder.sizes, 5, 8)
+    labels.to(NOWHERE)
+    train(labels.head, labels.head_loss, encoder, further=encoder.sizes[5])
+    train(labels.weighing, labels.weighing_loss, encoder, further=encoder.sizes[5])
     monkeypatch.setattr(devices, "resolve", lambda name: NOWHERE)
     monkeypatch.setattr(devices, "generator_on", lambda device, generator: None)
     monkeypatch.setattr(ctgan, "loss_generator", lambda device: None)
     steps: list[int] = []
     config = CTGANSynthesizer(epsilon=1.0, discriminator_steps=2)
-    game = ctgan._Game(config, encoder, 5, torch.Generator(), PLAN.steps)
+    workload = workload_of(encoder.schema)
+    counts = [np.ones([encoder.sizes[at] for at in group], dtype=np.int64) for group in workload.groups]
+    anchor = Anchor(workload, counts, encoder.shares, 100, 1.0)
+    game = ctgan._Game(config, encoder, anchor, torch.Generator())
+    game.learn_marginals(2, 0.01, lambda *_: None)
+    game.begin(100, PLAN.steps)
 
     def after_step(step: int) -> None:
         steps.append(step)
@@ -100,30 +109,28 @@ def test_the_loop_looks_at_no_value_on_the_device(
 
 
 def test_a_loop_that_does_look_is_noticed(encoder: TableEncoder) -> None:
-    network = VariationalAutoencoder(encoder.shares, 4, 8).to(NOWHERE)
+    labels = LabelDecoder(encoder.sizes, 5, 8)
+    labels.to(NOWHERE)
 
     def looking(codes: torch.Tensor) -> torch.Tensor:
-        losses = network.row_loss(codes, torch.Generator(), 1.0)
+        losses = labels.head_loss(codes)
         return losses if bool(losses.isfinite().all()) else losses * 0
 
     with pytest.raises(RuntimeError, match="meta"):
-        train(network, looking, encoder)
+        train(labels.head, looking, encoder, further=encoder.sizes[5])
 
 
 def test_mixed_precision_is_refused(encoder: TableEncoder) -> None:
-    network = VariationalAutoencoder(encoder.shares, 4, 8)
-
-    def row_loss(codes: torch.Tensor) -> torch.Tensor:
-        return network.row_loss(codes, torch.Generator(), 1.0)
+    labels = LabelDecoder(encoder.sizes, 5, 8)
 
     def hidden(codes: torch.Tensor) -> torch.Tensor:
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            return row_loss(codes).float()
+            return labels.head_loss(codes).float()
 
     with pytest.raises(ConfigurationError, match="found autocast switched on"):
-        train(network, hidden, encoder)
+        train(labels.head, hidden, encoder, further=encoder.sizes[5])
     with (
         torch.autocast("cuda", dtype=torch.float16) if torch.cuda.is_available() else torch.autocast("cpu"),
         pytest.raises(ConfigurationError, match="found autocast switched on"),
     ):
-        train(network, row_loss, encoder)
+        train(labels.head, labels.head_loss, encoder, further=encoder.sizes[5])

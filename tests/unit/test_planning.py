@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -15,17 +16,29 @@ from synthpriv.privacy import accounting
 from synthpriv.privacy.events import Counts, Event, Laplace, SampledGaussian
 from synthpriv.schema import Schema
 from synthpriv.synthesizers.base import Synthesizer
-from synthpriv.synthesizers.planning import COUNT_SHARE, ENCODING_SHARE, FitPlan, encoding_events
+from synthpriv.synthesizers.planning import (
+    COUNT_SHARE,
+    ENCODING_SHARE,
+    FitPlan,
+    encoding_events,
+    marginal_events,
+    step_noise,
+)
+from synthpriv.synthesizers.vae import LARGEST_BATCH, MOST_CLASSES
+from synthpriv.synthesizers.workload import label_column
 from tests.conftest import ROOT, make_people
 
 DELTA = 1e-6
-SMALL = sp.VAESynthesizer(epsilon=3.0, delta=DELTA, epochs=2, hidden_dim=8, embedding_dim=2)
+SMALL = sp.VAESynthesizer(
+    epsilon=3.0, delta=DELTA, epochs=2, hidden_dim=8, embedding_dim=2, components=8, steps=6, most_noise=1e9
+)
 
 
 def events_of(plan: FitPlan, schema: Schema) -> list[Event]:
     """Everything the plan would charge."""
     events: list[Event] = [Laplace(epsilon=plan.count_epsilon)] if plan.count_epsilon else []
     events += encoding_events(schema, [dict(level) for level in plan.encoding_scales])
+    events += marginal_events(schema, plan.workload, plan.marginal_scale, plan.selection_scale)
     if plan.training is not None:
         constants = plan.training
         events.append(
@@ -112,8 +125,12 @@ def test_the_plan_is_what_the_ledger_then_records(
     public = declared is not None
     plan = config.plan(people_schema, rows=fitted.claim.rows, rows_are_public=public)
     planned, charged = events_of(plan, people_schema), list(ledger.events)
-    kinds = (Laplace, SampledGaussian)
-    assert [e for e in charged if isinstance(e, kinds)] == [e for e in planned if isinstance(e, kinds)]
+    assert [e for e in charged if isinstance(e, Laplace)] == [e for e in planned if isinstance(e, Laplace)]
+    trainings = [[e for e in events if isinstance(e, SampledGaussian)] for events in (planned, charged)]
+    merged = {(e.noise_multiplier, e.sample_rate) for events in trainings for e in events}
+    assert len(merged) == min(1, len(trainings[0])), "one noise and one rate for all stages of training"
+    steps, charged_steps = (sum(event.steps for event in events) for events in trainings)
+    assert charged_steps == steps
     counted = [e for e in charged if isinstance(e, Counts)]
     for event in [e for e in planned if isinstance(e, Counts)]:
         if event in counted:  # a round with nothing heavy to split is planned and not run
@@ -125,7 +142,7 @@ def test_the_plan_is_what_the_ledger_then_records(
 
 def test_constants_come_from_the_public_row_count(people_schema: Schema) -> None:
     def constants(rows: int, **arguments: int) -> tuple[float, int, float]:
-        config = sp.VAESynthesizer(epsilon=3.0, delta=DELTA, **arguments)  # type: ignore[arg-type]
+        config = replace(SMALL, **{"epochs": None, **arguments})  # type: ignore[arg-type]
         training = config.plan(people_schema, rows=rows).training
         assert training is not None
         return training.sample_rate, training.steps, training.expected_batch
@@ -134,7 +151,7 @@ def test_constants_come_from_the_public_row_count(people_schema: Schema) -> None
     assert constants(2000, batch_size=9000, epochs=3) == (1.0, 3, 2000.0)
     rate, steps, batch = constants(2000)
     assert batch == pytest.approx(rate * 2000)
-    assert constants(200_000)[1] == steps
+    assert constants(200_000) == (pytest.approx(LARGEST_BATCH / 200_000), steps, LARGEST_BATCH)
 
 
 def test_more_rows_per_unit_take_proportionally_more_noise(people_schema: Schema) -> None:
@@ -149,6 +166,52 @@ def test_more_rows_per_unit_take_proportionally_more_noise(people_schema: Schema
         assert dict(after) == pytest.approx({name: 3 * scale for name, scale in before.items()})
 
 
+def test_where_a_step_would_be_too_noisy_marginals_take_the_budget(people_schema: Schema) -> None:
+    config = sp.VAESynthesizer(epsilon=3.0, delta=DELTA)
+    trained, refused = (config.plan(people_schema, rows=rows) for rows in (60_000, 600))
+    assert trained.refused_noise is None
+    assert trained.training is not None
+    assert step_noise(trained.training, 1) <= config.most_noise
+    assert "noise_multiplier" in trained.to_dict()
+    assert refused.training is None
+    assert refused.refused_noise is not None
+    assert refused.refused_noise > config.most_noise
+    assert refused.to_dict()["training_left_out_for_a_step_noise_of"] == refused.refused_noise
+    assert trained.workload is not None
+    assert refused.workload is not None
+    assert (trained.workload.given, refused.workload.given) == (None, label_column(people_schema))
+    fewer = len(refused.workload.groups) / len(trained.workload.groups)
+    assert refused.marginal_scale == pytest.approx(trained.marginal_scale * math.sqrt(0.625 * fewer))
+    assert accounting.epsilon(events_of(refused, people_schema), DELTA) > 0.97 * 3.0
+    asked = replace(config, most_noise=2 * refused.refused_noise)
+    assert asked.plan(people_schema, rows=600).training is not None
+
+
+@pytest.mark.parametrize(
+    ("columns", "targets", "trains"),
+    [
+        ({"a": 2, "b": 3, "c": 4}, ["a"], True),
+        ({"a": 2, "b": 3, "c": 4}, [], False),
+        ({"a": 2, "b": 3}, ["a"], False),
+        ({"a": MOST_CLASSES + 1, "b": 3, "c": 4}, ["a"], False),
+        ({"a": MOST_CLASSES, "b": 3, "c": 4}, ["a"], True),
+    ],
+)
+def test_a_label_is_learnt_where_there_is_one_of_few_classes(
+    columns: dict[str, int], targets: list[str], trains: bool
+) -> None:
+    categories = {
+        name: sp.Categorical(categories=[f"v{k}" for k in range(size)]) for name, size in columns.items()
+    }
+    plan = sp.VAESynthesizer(epsilon=9.0, delta=DELTA).plan(
+        Schema(columns=categories, targets=targets), rows=10**6
+    )
+    assert (plan.training is not None) == trains
+    assert plan.workload is not None
+    assert plan.workload.given is None, "the label's relations are the head's to learn"
+    assert plan.refused_noise is None
+
+
 def test_without_noise_nothing_is_split(people_schema: Schema) -> None:
     plan = sp.VAESynthesizer(epsilon=math.inf).plan(people_schema, rows=10, delta=0.0)
     assert plan.training is not None
@@ -158,8 +221,8 @@ def test_without_noise_nothing_is_split(people_schema: Schema) -> None:
 
 def test_a_plan_prints_as_json_and_its_memory_grows_with_the_table(adult_schema: Schema) -> None:
     config = sp.VAESynthesizer(epsilon=3.0, delta=DELTA)
-    small, large = (config.plan(adult_schema, rows=rows) for rows in (10_000, 1_000_000))
+    small, large = (config.plan(adult_schema, rows=rows) for rows in (50_000, 1_000_000))
     plain = json.loads(json.dumps(small.to_dict(), allow_nan=False))
-    assert plain["rows"] == 10_000
+    assert plain["rows"] == 50_000
     assert plain["noise_multiplier"] > 0
     assert 0 < small.memory_bytes < large.memory_bytes

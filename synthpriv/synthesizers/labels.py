@@ -1,0 +1,140 @@
+"""The label's decoder: p(label | the columns decoded so far), by DP-SGD on top of the latents' own posterior.
+
+Marginals of pairs say little of what all other columns together tell of the label. A head, zero at first, is
+added to the logarithm of the posterior p(label | others) that the latents give exactly; then a small linear
+layer weighs the two anew, which undoes the over-confidence that clipping causes. What the posterior says of a
+row is a public function of that row's own codes, so that it can be laid beside them as further codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from synthpriv.encoding.table_encoder import Codes
+from synthpriv.privacy.layers import CodeLinear
+from synthpriv.synthesizers.mixture import DENSITY_ROWS, MixtureModel
+from synthpriv.synthesizers.networks import initialise
+
+UNITS = 1000  # of a log-probability, as a whole number
+LEAST = 1e-7  # probability of a class
+FARTHEST, HALF = 6.0, 0.5  # bounds of the linear layer's inputs, and their scale
+
+
+class Posterior:
+    """What a mixture of products says of a label given all other columns: exact, row by row."""
+
+    def __init__(self, mixture: MixtureModel, label: int) -> None:
+        blocks = [part.softmax(1) for part in mixture.logits.split(mixture.sizes, dim=1)]
+        self.classes = blocks[label]
+        self.others = [column for column in range(len(blocks)) if column != label]
+        kept = [blocks[column].clamp_min(1e-30).log() for column in self.others]
+        self._table = torch.cat(kept, dim=1).t().contiguous()
+        self._starts = torch.tensor([0, *(block.shape[1] for block in kept[:-1])]).cumsum(0)
+
+    @torch.no_grad()
+    def __call__(self, codes: Codes) -> tuple[Tensor, Tensor]:
+        """Log-densities of the other columns (rows,) and log p(label | others) (rows, classes)."""
+        densities, labels = [torch.zeros(0)], [torch.zeros(0, self.classes.shape[1])]
+        for start in range(0, len(codes), DENSITY_ROWS):
+            chosen = codes[start : start + DENSITY_ROWS, self.others]
+            # always as many rows: a product may round otherwise in a batch of another size, and what is said
+            # of a row would depend on how many others there are
+            part = torch.zeros(DENSITY_ROWS, len(self.others), dtype=torch.int64)
+            part[: len(chosen)] = torch.from_numpy(chosen.astype(np.int64))
+            joint = functional.embedding_bag(part + self._starts, self._table, mode="sum")
+            total = joint.logsumexp(1, keepdim=True)
+            classes = ((joint - total).exp() @ self.classes).clamp_min(LEAST)
+            densities.append(total[: len(chosen), 0] - np.log(len(self.classes)))
+            labels.append((classes / classes.sum(1, keepdim=True)).log()[: len(chosen)])
+        return torch.cat(densities), torch.cat(labels)
+
+    def as_codes(self, codes: Codes) -> Codes:
+        """The logarithms of p(label | others) as codes (rows, classes), to lie beside a row's own."""
+        return (self(codes)[1] * UNITS).round().to(torch.int16).numpy()
+
+
+class LabelHead(nn.Module):
+    """Codes of the other columns -> what to add to the label's logits; one hidden layer, zero at first."""
+
+    def __init__(self, sizes: Sequence[int], hidden: int, classes: int) -> None:
+        super().__init__()
+        self.first = CodeLinear(sizes, hidden)
+        self.last = nn.Linear(hidden, classes)
+        with torch.no_grad():
+            self.last.weight.zero_()
+            self.last.bias.zero_()
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Shape (rows, classes)."""
+        added: Tensor = self.last(functional.silu(self.first(codes)))
+        return added
+
+
+class LabelDecoder:
+    """Head and linear layer; untrained, the label follows the latents' posterior unchanged.
+
+    Each is trained alone, the head first. `head_loss` and `weighing_loss` are of rows that hold all codes of
+    the table and then those of `Posterior.as_codes`.
+    """
+
+    def __init__(self, sizes: Sequence[int], label: int, hidden: int) -> None:
+        self.sizes, self.label, self.hidden = list(sizes), label, hidden
+        self.others = [column for column in range(len(sizes)) if column != label]
+        classes = sizes[label]
+        self.head = LabelHead([sizes[column] for column in self.others], hidden, classes)
+        self.weighing = nn.Linear(2 * classes, classes)
+        with torch.no_grad():
+            self.weighing.weight.copy_(torch.cat([torch.eye(classes)] * 2, dim=1) / HALF)
+            self.weighing.bias.zero_()
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draw the head's first layer anew."""
+        initialise(self.head.first, generator)
+
+    def to(self, device: torch.device) -> None:
+        """Move both."""
+        self.head.to(device)
+        self.weighing.to(device)
+
+    def head_loss(self, rows: Tensor) -> Tensor:
+        """Negative log-likelihood of each row's label before weighing (shape (rows,))."""
+        codes, posterior = self._parts(rows)
+        logits = posterior + self.head(codes[:, self.others])
+        return functional.cross_entropy(logits, codes[:, self.label], reduction="none")
+
+    def weighing_loss(self, rows: Tensor) -> Tensor:
+        """The same after weighing; the head is held."""
+        codes, posterior = self._parts(rows)
+        logits = self.logits(codes, posterior)
+        return functional.cross_entropy(logits, codes[:, self.label], reduction="none")
+
+    def logits(self, codes: Tensor, posterior: Tensor) -> Tensor:
+        """The label's logits (rows, classes) given all codes, its own unread, and the log-posterior."""
+        with torch.no_grad():
+            parts = (posterior, self.head(codes[:, self.others]))
+            inputs = torch.cat([part - part.mean(1, keepdim=True) for part in parts], dim=1)
+        logits: Tensor = self.weighing(inputs.clamp(-FARTHEST, FARTHEST) * HALF)
+        return logits
+
+    def _parts(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        return rows[:, : len(self.sizes)], rows[:, len(self.sizes) :].float() / UNITS
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All weights by name."""
+        return {
+            f"{name}.{key}": parameter.detach()
+            for name, module in (("head", self.head), ("weighing", self.weighing))
+            for key, parameter in module.named_parameters()
+        }
+
+    def filled(self, tensors: dict[str, Tensor]) -> LabelDecoder:
+        """A decoder of the same shape with saved weights."""
+        filled = LabelDecoder(self.sizes, self.label, self.hidden)
+        for name, weight in filled.tensors().items():
+            weight.copy_(tensors[name])
+        return filled
