@@ -1,8 +1,8 @@
 """MOSTLY AI's TabularARGN, with its defaults, without privacy and with DP-SGD.
 
 It takes no public domain: value ranges and categories are found with a share of epsilon (a tenth), which
-its total includes. Not covered: the encoding that it picks for each column after looking at the values, and
-the validation loss on real rows by which it keeps the best weights. One unit is a row.
+its total includes. Not covered: the row count, the encoding that it picks for each column after looking at
+the values, and the validation loss on real rows by which it keeps the best weights.
 """
 
 import math

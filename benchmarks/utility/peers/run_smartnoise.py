@@ -1,7 +1,8 @@
 """SmartNoise: MST and AIM over 20 equal bins between the public bounds, and PATE-CTGAN.
 
-Bins and labels come from the public domain alone, so that the whole epsilon is the mechanism's. The claim of
-PATE-CTGAN does not hold: its labels' noise and its moments accountant disagree (issue 5's figures).
+Bins and labels come from the public domain alone, so that the whole epsilon is the mechanism's. Not covered:
+the row count, which MST takes as it is. The claim of PATE-CTGAN does not hold: its teachers and its student
+are one and the same network, which has seen every row.
 """
 
 import itertools
