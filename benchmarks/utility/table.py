@@ -10,7 +10,7 @@ CONTROLS = ("real rows", "independent columns")
 MODELS = ("auc_logistic", "auc_forest", "auc_boosting")
 HEAD = (
     *("dataset", "epsilon", "system", "seeds", "tvd1", "tvd2", "tvd3", "auc", "LR / RF / GB", "c2st"),
-    *("fit, s", "MiB"),
+    *("fit, s (CPU)", "MiB"),
 )
 
 
@@ -43,6 +43,10 @@ def _row(cells: list[dict[str, Any]]) -> tuple[str, ...]:
         f"{figure['auc']:.3f}",
         " / ".join(f"{figure[name]:.3f}" for name in MODELS),
         f"{figure['c2st']:.3f}",
-        "" if control else f"{mean(cell['fit_seconds'] for cell in cells):.0f}",
+        "" if control else f"{_mean(cells, 'fit_seconds'):.0f} ({_mean(cells, 'fit_cpu_seconds'):.0f})",
         "" if control else f"{max(cell['peak_memory_mib'] for cell in cells)}",
     )
+
+
+def _mean(cells: list[dict[str, Any]], name: str) -> float:
+    return mean(cell[name] for cell in cells)

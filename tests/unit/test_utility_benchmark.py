@@ -92,7 +92,7 @@ class Stub:
 
     def run(self, cell: dict[str, Any], options: object) -> dict[str, Any]:
         found = self._figures(cell["system"], cell["epsilon"])
-        return {"fit_seconds": 1.0, "peak_memory_mib": 1, **found}
+        return {"fit_seconds": 1.0, "fit_cpu_seconds": 1.0, "peak_memory_mib": 1, **found}
 
     def _figures(self, *name: Any) -> dict[str, Any]:
         if (*name, self.seed) == Stub.breaks_at:
