@@ -15,7 +15,10 @@ import pytest
 from tests.end_to_end.conftest import Command, names
 
 COMMAND = (sys.executable, "-c", "from synthpriv.cli import main; main()")
-FIT = ("--schema", "people.toml", "--epsilon", "8", "--delta", "1e-6", "--out", "shared")
+FIT = (
+    *("--schema", "people.toml", "--synthesizer", "ctgan"),
+    *("--epsilon", "8", "--delta", "1e-6", "--out", "shared"),
+)
 
 
 def training_is_charged(ledger: Path) -> bool:
