@@ -10,7 +10,7 @@ from synthpriv.synthesizers.mixture import MixtureSynthesizer
 from synthpriv.synthesizers.vae import VAESynthesizer
 from synthpriv.synthesizers.workload import label_column
 
-LEAST_EPSILON = 6.0  # where learning the label from rows overtakes learning it from counts
+LEAST_EPSILON = 20.0  # where learning the label from rows overtakes learning it from counts
 MOST_COLUMNS = 100
 
 
