@@ -19,7 +19,8 @@ import pandas as pd
 from synthpriv.errors import TableError
 from synthpriv.evaluation.disclosed import StoredRows
 from synthpriv.schema import Identifier, Schema
-from synthpriv.schema.values import restore
+from synthpriv.schema.cells import hashed_cells
+from synthpriv.schema.values import place, restore
 
 Ints = npt.NDArray[np.int64]
 AnyInts = npt.NDArray[np.integer[Any]]
@@ -113,6 +114,18 @@ def store_types(schema: Schema) -> dict[str, np.dtype[Any]]:
         name: np.dtype(np.int64) if isinstance(column, Identifier) else smallest_type(column.size)
         for name, column in schema.columns.items()
     }
+
+
+def placed_columns(chunk: pd.DataFrame, schema: Schema) -> tuple[dict[str, Ints], dict[str, int]]:
+    """A chunk of a table as the store keeps it, and how many cells of each column the public rule mapped."""
+    columns, mapped = {}, {}
+    for name, column in schema.columns.items():
+        if isinstance(column, Identifier):
+            columns[name] = hashed_cells(chunk[name]).view(np.int64)
+            continue
+        placed = place(chunk[name], column)
+        columns[name], mapped[name] = placed.positions, int(placed.outside.sum())
+    return columns, mapped
 
 
 def typed_rows(store: ColumnStore, schema: Schema, wanted: npt.NDArray[np.bool_]) -> pd.DataFrame:

@@ -17,11 +17,10 @@ import pandas as pd
 
 from synthpriv.errors import ConfigurationError, TableError
 from synthpriv.privacy import randomness
-from synthpriv.privacy.column_store import ColumnStore, store_types
+from synthpriv.privacy.column_store import ColumnStore, placed_columns, store_types
 from synthpriv.privacy.processes import Team
-from synthpriv.schema import Identifier, Schema
+from synthpriv.schema import Schema
 from synthpriv.schema.cells import hashed_cells
-from synthpriv.schema.values import place
 from synthpriv.tables import CHUNK_ROWS, check_shape
 
 Ints = npt.NDArray[np.int64]
@@ -84,15 +83,10 @@ def _read(
             chunk, unit = chunk[held], unit[held]
         if schema.privacy_unit is not None:
             units.append(unit)
-        columns = {}
-        for name, column in schema.columns.items():
-            if isinstance(column, Identifier):
-                columns[name] = hashed_cells(chunk[name]).view(np.int64)
-                continue
-            placed = place(chunk[name], column)
-            columns[name] = placed.positions
-            outside[name] += int(placed.outside.sum())
+        columns, mapped = placed_columns(chunk, schema)
         store.append(columns)
+        for name in outside:
+            outside[name] += mapped[name]
     if seen == 0:
         check_shape(pd.DataFrame(columns=list(schema.columns)), schema)
     hashes = None if schema.privacy_unit is None else np.concatenate(units)

@@ -12,6 +12,7 @@ from synthpriv.evaluation.scorecard import Scorecard, evaluate
 from synthpriv.privacy.column_store import (
     MEMORY_LIMIT,
     ColumnStore,
+    placed_columns,
     store_types,
     stored_rows,
     typed_rows,
@@ -21,9 +22,7 @@ from synthpriv.progress import Report, shares
 from synthpriv.release.policy import Decision, Policy, ReleaseFacts
 from synthpriv.release.reading import draft_schema, judging_progress, read_present
 from synthpriv.release.report import internal_page
-from synthpriv.schema import Identifier, Schema
-from synthpriv.schema.cells import hashed_cells
-from synthpriv.schema.values import place
+from synthpriv.schema import Schema
 from synthpriv.tables import ShareDone, read_chunks
 
 HOLDOUT = 0.25
@@ -125,15 +124,10 @@ class Rows:
         """Read a file chunk by chunk."""
         store, outside = ColumnStore(store_types(schema), memory_limit), dict.fromkeys(schema.columns, 0)
         for chunk in read_chunks(path, schema, progress=progress):
-            columns = {}
-            for name, column in schema.columns.items():
-                if isinstance(column, Identifier):
-                    columns[name] = hashed_cells(chunk[name]).view(np.int64)
-                    continue
-                placed = place(chunk[name], column)
-                columns[name] = placed.positions
-                outside[name] += int(placed.outside.sum())
+            columns, mapped = placed_columns(chunk, schema)
             store.append(columns)
+            for name, cells in mapped.items():
+                outside[name] += cells
         return cls(store=store, outside=outside)
 
 
