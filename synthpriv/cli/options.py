@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from synthpriv.errors import ConfigurationError
+from synthpriv.evaluation.effort import Effort
 
 MEMORY_LIMIT = "256MiB"
 
@@ -85,14 +86,18 @@ Kind = Annotated[
         help="The model: auto (a public rule that says why), mixture, vae, ctgan, or independent.",
     ),
 ]
-Target = Annotated[
-    str | None,
+Targets = Annotated[
+    list[str] | None,
     typer.Option(
         "--target",
         metavar="COLUMN",
-        help="The column that analysts will predict: categorical or boolean (default: the schema's first "
-        "target).",
+        help="A column that analysts will predict; give it several times for several (default: the schema's "
+        "targets).",
     ),
+]
+EffortLevel = Annotated[
+    Effort,
+    typer.Option("--effort", help="How much work the judge may spend: a look, a release, an audit."),
 ]
 Rows = Annotated[
     int | None,

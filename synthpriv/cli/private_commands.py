@@ -9,6 +9,7 @@ import typer
 
 from synthpriv.cli import options
 from synthpriv.cli.words import counted, number, say, say_json, say_table
+from synthpriv.evaluation.effort import Effort
 from synthpriv.progress import bars
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def release(
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="A new folder for the bundle.")],
     schema: options.SchemaFile = None,
     delta: options.Delta = None,
-    target: options.Target = None,
+    target: options.Targets = None,
+    effort: options.EffortLevel = Effort.standard,
     synthesizer: options.Kind = options.SynthesizerName.auto,
     policy: options.PolicyFile = None,
     ledger: options.LedgerFile = None,
@@ -82,7 +84,8 @@ def release(
         ledger=path,
         budget=options.new_budget(path, budget_epsilon, loss, delta),
         policy=options.read_policy(policy),
-        target=target,
+        targets=tuple(target or ()),
+        effort=effort,
         rows=rows,
         sample_rows=sample_rows,
         input_format=format,
@@ -296,7 +299,8 @@ def evaluate(
     real: options.RealFile,
     synthetic: options.SyntheticFile,
     schema: options.SchemaFile = None,
-    target: options.Target = None,
+    target: options.Targets = None,
+    effort: options.EffortLevel = Effort.standard,
     epsilon: options.ClaimedEpsilon = "inf",
     delta: options.ClaimedDelta = None,
     holdout: options.HoldoutFile = None,
@@ -323,7 +327,8 @@ def evaluate(
             synthetic,
             None if schema is None else options.read_schema(schema),
             holdout=holdout,
-            target=target,
+            targets=tuple(target or ()),
+            effort=effort,
             epsilon=options.read_epsilon(epsilon),
             delta=options.check_delta(delta) or 0.0,
             policy=options.read_policy(policy),

@@ -7,6 +7,7 @@ copy, which it must catch, so that silence is not read as safety.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +16,9 @@ import pandas as pd
 
 from synthpriv.evaluation.cells import FEWEST_ROWS, Array, Cells, Tables
 from synthpriv.evaluation.comparisons import RocCurve
+from synthpriv.evaluation.effort import Effort
 from synthpriv.evaluation.estimate import Estimate
+from synthpriv.evaluation.findings import Findings
 from synthpriv.evaluation.intervals import (
     auc,
     clopper_pearson,
@@ -54,8 +57,13 @@ class Evidence:
 
 
 def judge_attacks(
-    tables: Tables, epsilon: float, delta: float, seed: int
-) -> tuple[dict[str, Estimate], tuple[RocCurve, ...], tuple[str, ...]]:
+    tables: Tables,
+    epsilon: float,
+    delta: float,
+    seed: int,
+    effort: Effort = Effort.standard,
+    progress: Callable[[float], None] = lambda done: None,
+) -> Findings:
     """The estimates "privacy.*", the ROC curves, and notes on what could not be measured.
 
     epsilon, delta: the claim that ceilings are drawn from (infinite: none). Columns that the synthetic table
@@ -64,11 +72,8 @@ def judge_attacks(
     found = {"privacy.copies": copies(tables)}
     if min(len(tables.train), len(tables.holdout)) < FEWEST_ROWS:
         why = f"found {len(tables.train)} and {len(tables.holdout)}"
-        return (
-            found,
-            (),
-            (f"Attacks are left out: they need {FEWEST_ROWS} rows of train and of holdout, {why}.",),
-        )
+        note = f"Attacks are left out: they need {FEWEST_ROWS} rows of train and of holdout, {why}."
+        return Findings(estimates=found, notes=(note,))
     evidence = gather(tables, seed)
     is_member = evidence.is_member
     weights = stratified_weights(is_member, np.random.default_rng(seed))
@@ -94,7 +99,7 @@ def judge_attacks(
             ("positive control", ratio_copy),
         )
     )
-    return found, rocs, _notes(is_member, control.value)
+    return Findings(estimates=found, rocs=rocs, notes=_notes(is_member, control.value))
 
 
 def gather(tables: Tables, seed: int) -> Evidence:

@@ -29,11 +29,48 @@ class ColumnComparison:
 
 @dataclass(frozen=True, kw_only=True)
 class PairComparison:
-    """The total variation (0..1) between the joint shares of two columns."""
+    """The total variation (0..1) between the joint shares of two columns.
+
+    real, synthetic: the share of rows in each cell, a row per label of the first column and a cell per label
+    of the second; all empty for a pair that is listed and not drawn.
+    """
 
     first: str
     second: str
     total_variation: float
+    first_labels: tuple[str, ...] = ()
+    second_labels: tuple[str, ...] = ()
+    real: tuple[tuple[float, ...], ...] = ()
+    synthetic: tuple[tuple[float, ...], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportanceComparison:
+    """How much a feature matters to models of a target, trained on real and on synthetic rows.
+
+    real, synthetic: permutation importance on the holdout, in units of the target's score.
+    """
+
+    target: str
+    feature: str
+    real: float
+    synthetic: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupComparison:
+    """The score on one group's holdout rows of models trained on real and on synthetic rows.
+
+    rows: the group's holdout rows. score: "auc" or "r2".
+    """
+
+    target: str
+    column: str
+    group: str
+    rows: int
+    score: str
+    real: float
+    synthetic: float
 
 
 @dataclass(frozen=True, kw_only=True)

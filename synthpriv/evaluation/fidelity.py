@@ -14,7 +14,9 @@ from scipy.special import rel_entr
 from synthpriv.evaluation.associations import association_matrix, mean_difference
 from synthpriv.evaluation.cells import Array, Cells, EveryRow, Tables, is_numeric, whole
 from synthpriv.evaluation.comparisons import ColumnComparison, PairComparison
+from synthpriv.evaluation.effort import Effort
 from synthpriv.evaluation.estimate import Estimate
+from synthpriv.evaluation.findings import Findings, Matrix
 from synthpriv.evaluation.marginals import Coded, Group, Marginals, passes, total_variations
 from synthpriv.schema import AnyColumn
 from synthpriv.schema.values import MISSING, restore
@@ -41,20 +43,12 @@ class Bins:
     labels: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Fidelity:
-    """What `judge_fidelity` found."""
-
-    estimates: dict[str, Estimate]
-    columns: tuple[ColumnComparison, ...]
-    worst_pairs: tuple[PairComparison, ...]
-    association_real: Floats
-    association_synthetic: Floats
-
-
 def judge_fidelity(
-    tables: Tables, seed: int, progress: Callable[[float], None] = lambda done: None
-) -> Fidelity:
+    tables: Tables,
+    seed: int,
+    effort: Effort = Effort.standard,
+    progress: Callable[[float], None] = lambda done: None,
+) -> Findings:
     """Compare the synthetic table with the holdout; train and independent columns give the controls.
 
     Marginals are counted over every row. Bins, distances between values and associations come from the
@@ -85,7 +79,7 @@ def judge_fidelity(
     association, matrices = _association(contenders, holdout, seed)
     own = {figure: contender["synthetic"] for figure, contender in found.items()}
     ranked = sorted(zip(own["fidelity.tvd2"].each, pairs, strict=True), reverse=True)[:WORST_PAIRS]
-    return Fidelity(
+    return Findings(
         estimates={
             "fidelity.tvd1": _distance_estimate(found["fidelity.tvd1"], "single columns"),
             "fidelity.tvd2": _distance_estimate(found["fidelity.tvd2"], "pairs of columns"),
@@ -96,9 +90,14 @@ def judge_fidelity(
             PairComparison(first=holdout.names[a], second=holdout.names[b], total_variation=value)
             for value, (a, b) in ranked
         ),
-        association_real=matrices[0],
-        association_synthetic=matrices[1],
+        association_names=holdout.names,
+        association_real=_matrix(matrices[0]),
+        association_synthetic=_matrix(matrices[1]),
     )
+
+
+def _matrix(values: Floats) -> Matrix:
+    return tuple(tuple(row) for row in values.tolist())
 
 
 def _coded(sample: Cells, every: EveryRow, bins: Sequence[Bins]) -> Coded:

@@ -3,64 +3,69 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from synthpriv.errors import EvaluationError
 from synthpriv.evaluation.attacks import judge_attacks
 from synthpriv.evaluation.cells import FEWEST_ROWS, Tables
-from synthpriv.evaluation.comparisons import ColumnComparison, PairComparison, RocCurve
+from synthpriv.evaluation.comparisons import (
+    ColumnComparison,
+    GroupComparison,
+    ImportanceComparison,
+    PairComparison,
+    RocCurve,
+)
 from synthpriv.evaluation.disclosed import Disclosed
+from synthpriv.evaluation.effort import Effort
 from synthpriv.evaluation.estimate import Estimate
 from synthpriv.evaluation.fidelity import judge_fidelity
+from synthpriv.evaluation.findings import Findings
 from synthpriv.evaluation.sampling import Frames, read_tables
 from synthpriv.evaluation.utility import check_target, judge_utility
 from synthpriv.schema import Schema
 
 __all__ = ["ColumnComparison", "Estimate", "PairComparison", "RocCurve", "Scorecard", "evaluate"]
 
-Matrix = tuple[tuple[float, ...], ...]
+SECTIONS = tuple(one.name for one in fields(Findings) if one.name not in ("estimates", "notes"))
+DRAWN = {
+    "columns": ColumnComparison,
+    "worst_pairs": PairComparison,
+    "importances": ImportanceComparison,
+    "groups": GroupComparison,
+    "rocs": RocCurve,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scorecard:
+class Scorecard(Findings):
     """What the judge found. Internal: its figures were computed on real rows.
 
-    rows: how many rows "synthetic", "train" and "holdout" had. epsilon, delta: the claim (infinite: none).
-    estimates: by name, "fidelity.*", "utility.*" and "privacy.*". association_*: square, in the order of
-    association_names. notes: sentences on what did not fit or could not be measured.
+    targets: the columns that utility predicted. rows: how many rows "synthetic", "train" and "holdout" had.
+    epsilon, delta: the claim (infinite: none).
     """
 
-    target: str | None
+    targets: tuple[str, ...]
     rows: Mapping[str, int]
     epsilon: float
     delta: float
-    estimates: Mapping[str, Estimate]
-    columns: tuple[ColumnComparison, ...]
-    worst_pairs: tuple[PairComparison, ...]
-    association_names: tuple[str, ...]
-    association_real: Matrix
-    association_synthetic: Matrix
-    rocs: tuple[RocCurve, ...]
-    notes: tuple[str, ...]
+    effort: Effort
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; an infinite epsilon is None."""
-        plain = {name: getattr(self, name) for name in ("target", "delta", "association_names", "notes")}
+        drawn = {name: [asdict(one) for one in getattr(self, name)] for name in DRAWN}
+        associations = {name: getattr(self, name) for name in SECTIONS if name not in DRAWN}
         return {
-            **plain,
+            "targets": self.targets,
             "rows": dict(self.rows),
             "epsilon": self.epsilon if math.isfinite(self.epsilon) else None,
+            "delta": self.delta,
+            "effort": self.effort.value,
             "estimates": {name: estimate.to_dict() for name, estimate in self.estimates.items()},
-            "columns": [asdict(column) for column in self.columns],
-            "worst_pairs": [asdict(pair) for pair in self.worst_pairs],
-            "association_real": self.association_real,
-            "association_synthetic": self.association_synthetic,
-            "rocs": [asdict(curve) for curve in self.rocs],
+            **drawn,
+            **associations,
+            "notes": self.notes,
         }
 
     @classmethod
@@ -68,20 +73,17 @@ class Scorecard:
         """The inverse of `to_dict`, also after a trip through JSON; raises EvaluationError."""
         try:
             return cls(
-                target=data["target"],
+                targets=tuple(data["targets"]),
                 rows=dict(data["rows"]),
                 epsilon=math.inf if data["epsilon"] is None else data["epsilon"],
                 delta=data["delta"],
-                estimates={name: Estimate(**fields) for name, fields in data["estimates"].items()},
-                columns=tuple(ColumnComparison(**_tuples(fields)) for fields in data["columns"]),
-                worst_pairs=tuple(PairComparison(**fields) for fields in data["worst_pairs"]),
-                association_names=tuple(data["association_names"]),
-                association_real=tuple(map(tuple, data["association_real"])),
-                association_synthetic=tuple(map(tuple, data["association_synthetic"])),
-                rocs=tuple(RocCurve(**_tuples(fields)) for fields in data["rocs"]),
+                effort=Effort(data["effort"]),
+                estimates={name: Estimate(**one) for name, one in data["estimates"].items()},
                 notes=tuple(data["notes"]),
+                **{name: tuple(kind(**_frozen(one)) for one in data[name]) for name, kind in DRAWN.items()},
+                **{name: _frozen(data[name]) for name in SECTIONS if name not in DRAWN},
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise EvaluationError(
                 f"a scorecard must have every field that to_dict writes, found a problem with {error}; "
                 f"evaluate again."
@@ -92,7 +94,8 @@ def evaluate(
     synthetic: Frames,
     real: Disclosed,
     *,
-    target: str | None = None,
+    target: str | Sequence[str] | None = None,
+    effort: Effort | str = Effort.standard,
     seed: int = 0,
     progress: Callable[[str, float], None] | None = None,
 ) -> Scorecard:
@@ -100,60 +103,60 @@ def evaluate(
 
     synthetic: a table, or what reads it in chunks, anew with each call, where it is larger than memory.
     Marginals count every row; what cannot be counted reads a random sample, and a note says so. target: the
-    column that utility predicts (default: the schema's first target). seed: of samples, models and
-    resamples; the same seed gives the same scorecard. progress: called with a stage and the fraction done.
-    What a table does not allow is left out with a note. Raises EvaluationError when the synthetic table has
-    no row or none of the schema's columns, or when `target` was named and is not categorical or boolean.
+    columns that utility predicts (default: the schema's targets). effort: "quick", "standard" or "thorough".
+    seed: of samples, models and resamples; the same seed gives the same scorecard. progress: called with a
+    stage and the fraction done. What a table does not allow is left out with a note. Raises EvaluationError
+    when the synthetic table has no row or none of the schema's columns, or when a target was named and
+    cannot be predicted.
     """
     report = progress or (lambda stage, fraction: None)
-    if target is not None:
-        check_target(real.schema, target)
+    effort = Effort(effort)
+    named = (target,) if isinstance(target, str) else tuple(target or ())
+    for name in named:
+        check_target(real.schema, name)
     report("reading", 0.0)
     tables, notes = read_tables(synthetic, real, seed)
     rows = {name: tables.all_rows(name).rows for name in ("synthetic", "train", "holdout")}
-    target, reason = _usable_target(real.schema, target)
-    notes += reason + _notes_on_size(tables, rows)
-    estimates: dict[str, Estimate] = {}
-    fidelity = None
+    targets, reasons = _usable_targets(real.schema, named)
+    found = Findings(notes=notes + reasons + _notes_on_size(tables, rows))
     if rows["holdout"] >= FEWEST_ROWS:
         report("fidelity", 0.05)
-        fidelity = judge_fidelity(tables, seed, lambda done: report("fidelity", 0.05 + 0.25 * done))
-        estimates |= fidelity.estimates
-        if target is not None:
-            found, more = judge_utility(
-                tables, target, seed, lambda done: report("utility", 0.3 + 0.5 * done)
+        found = found.joined(
+            judge_fidelity(tables, seed, effort, lambda done: report("fidelity", 0.05 + 0.25 * done))
+        )
+        for one in targets[:1]:
+            found = found.joined(
+                judge_utility(tables, one, seed, effort, lambda done: report("utility", 0.3 + 0.5 * done))
             )
-            estimates |= found
-            notes += more
     report("attacks", 0.8)
-    found, rocs, more = judge_attacks(tables, real.epsilon, real.delta, seed)
+    found = found.joined(
+        judge_attacks(
+            tables, real.epsilon, real.delta, seed, effort, lambda done: report("attacks", 0.8 + 0.2 * done)
+        )
+    )
     report("done", 1.0)
     return Scorecard(
-        target=target,
+        targets=targets,
         rows=rows,
         epsilon=real.epsilon,
         delta=real.delta,
-        estimates=estimates | found,
-        columns=fidelity.columns if fidelity else (),
-        worst_pairs=fidelity.worst_pairs if fidelity else (),
-        association_names=tables.holdout.names if fidelity else (),
-        association_real=_matrix(fidelity.association_real) if fidelity else (),
-        association_synthetic=_matrix(fidelity.association_synthetic) if fidelity else (),
-        rocs=rocs,
-        notes=notes + more,
+        effort=effort,
+        **{one.name: getattr(found, one.name) for one in fields(Findings)},
     )
 
 
-def _usable_target(schema: Schema, target: str | None) -> tuple[str | None, tuple[str, ...]]:
-    """The target to predict, or None and the reason why utility is left out."""
-    if target is None and not schema.targets:
-        return None, ("Utility is left out: the schema declares no target, and none was named.",)
-    target = target or schema.targets[0]
-    try:
-        check_target(schema, target)
-    except EvaluationError as error:
-        return None, (f"Utility is left out: {error}",)
-    return target, ()
+def _usable_targets(schema: Schema, named: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The targets to predict, and the reason why utility of one is left out."""
+    if not named and not schema.targets:
+        return (), ("Utility is left out: the schema declares no target, and none was named.",)
+    usable, reasons = [], []
+    for name in named or schema.targets:
+        try:
+            check_target(schema, name)
+            usable.append(name)
+        except EvaluationError as error:
+            reasons.append(f"Utility of {name!r} is left out: {error}")
+    return tuple(usable), tuple(reasons)
 
 
 def _notes_on_size(tables: Tables, rows: Mapping[str, int]) -> tuple[str, ...]:
@@ -173,9 +176,10 @@ def _notes_on_size(tables: Tables, rows: Mapping[str, int]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _matrix(values: npt.NDArray[np.float64]) -> Matrix:
-    return tuple(tuple(row) for row in values.tolist())
-
-
-def _tuples(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+def _frozen(value: Any) -> Any:
+    """JSON's lists as tuples, at any depth."""
+    if isinstance(value, list | tuple):
+        return tuple(_frozen(one) for one in value)
+    if isinstance(value, dict):
+        return {name: _frozen(one) for name, one in value.items()}
+    return value

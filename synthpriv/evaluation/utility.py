@@ -12,7 +12,9 @@ import numpy.typing as npt
 
 from synthpriv.errors import EvaluationError, nearest
 from synthpriv.evaluation.cells import FEWEST_ROWS, Array, Cells, Tables, is_numeric
+from synthpriv.evaluation.effort import Effort
 from synthpriv.evaluation.estimate import Estimate
+from synthpriv.evaluation.findings import Findings
 from synthpriv.evaluation.intervals import auc, percentile_interval, stratified_weights
 from synthpriv.schema import Schema
 from synthpriv.schema.values import MISSING
@@ -101,8 +103,12 @@ def check_target(schema: Schema, target: str) -> None:
 
 
 def judge_utility(
-    tables: Tables, target: str, seed: int, progress: Callable[[float], None] = lambda done: None
-) -> tuple[dict[str, Estimate], tuple[str, ...]]:
+    tables: Tables,
+    target: str,
+    seed: int,
+    effort: Effort = Effort.standard,
+    progress: Callable[[float], None] = lambda done: None,
+) -> Findings:
     """The estimates "utility.auc" and "utility.auc.MODEL", and notes on what could not be measured.
 
     Each model is trained on the synthetic table, the real training rows and independent columns, and tested
@@ -116,11 +122,13 @@ def judge_utility(
     judged = np.unique(truth)
     if min(len(truth), len(tables.train)) < FEWEST_ROWS or len(judged) < 2:
         why = f"found {len(tables.train)} and {len(truth)} rows and {len(judged)} classes of {target!r}"
-        return {}, (
-            f"Utility is left out: it needs {FEWEST_ROWS} rows of train and holdout and two classes, {why}.",
+        note = (
+            f"Utility is left out: it needs {FEWEST_ROWS} rows of train and holdout and two classes, {why}."
         )
+        return Findings(notes=(note,))
     if len(tables.train.names) == 1:
-        return {}, (f"Utility is left out: the schema has no column to predict {target!r} from.",)
+        note = f"Utility is left out: the schema has no column to predict {target!r} from."
+        return Findings(notes=(note,))
     encoder = FeatureEncoder.fit(tables.train, target)
     tests = {form: encoder.encode(test, form) for form in ("linear", "ordinal")}
     weights = np.vstack([np.ones(len(truth)), stratified_weights(truth, rng)])
@@ -147,7 +155,7 @@ def judge_utility(
     for model in MODELS:
         words = model.replace("_", " ")
         estimates[f"utility.auc.{model}"] = _estimate(figures[model], words, target, len(truth))
-    return estimates, notes
+    return Findings(estimates=estimates, notes=notes)
 
 
 def macro_auc(scores: Array, truth: Array, weights: Array) -> Floats:

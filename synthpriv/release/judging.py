@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from synthpriv.evaluation.disclosed import Disclosed
+from synthpriv.evaluation.effort import Effort
 from synthpriv.evaluation.scorecard import Scorecard, evaluate
 from synthpriv.privacy.column_store import (
     MEMORY_LIMIT,
@@ -43,7 +45,8 @@ def judge_files(
     schema: Schema | None,
     *,
     holdout: Path | None,
-    target: str | None,
+    targets: Sequence[str],
+    effort: Effort,
     epsilon: float,
     delta: float,
     policy: Policy,
@@ -63,7 +66,8 @@ def judge_files(
     scorecard = evaluate(
         lambda: read_present(synthetic, schema, progress=told),
         disclosed,
-        target=target,
+        target=targets,
+        effort=effort,
         progress=judging_progress(progress),
     )
     facts = ReleaseFacts(

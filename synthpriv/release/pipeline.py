@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synthpriv.errors import ConfigurationError, nearest
+from synthpriv.errors import ConfigurationError, EvaluationError
+from synthpriv.evaluation.effort import Effort
 from synthpriv.evaluation.scorecard import Scorecard, evaluate
+from synthpriv.evaluation.utility import check_target
 from synthpriv.privacy import processes
 from synthpriv.privacy.column_store import MEMORY_LIMIT
 from synthpriv.privacy.ledger import Budget, Ledger
@@ -22,7 +24,7 @@ from synthpriv.release.policy import Decision, Policy, ReleaseFacts
 from synthpriv.release.preparation import open_private_table, table_name
 from synthpriv.release.reading import judging_progress
 from synthpriv.release.report import internal_page
-from synthpriv.schema import Boolean, Categorical, Schema
+from synthpriv.schema import Schema
 from synthpriv.synthesizers.base import Claim, FittedSynthesizer, Synthesizer
 from synthpriv.tables import read_chunks, write_chunks
 
@@ -34,9 +36,10 @@ PAGE = "report.html"
 class ReleaseRequest:
     """Everything that is decided before a row is read.
 
-    out: the bundle's folder; internal files go to the folder beside it named `out` + '.internal'. rows: the
-    table's row count, if public. sample_rows: synthetic rows (default: as many as were counted, all in).
-    seed: repeats the sample, never the noise. memory_limit: bytes of real rows held in memory.
+    out: the bundle's folder; internal files go to the folder beside it named `out` + '.internal'. targets:
+    what utility predicts (none: the schema's). rows: the table's row count, if public. sample_rows: synthetic
+    rows (default: as many as were counted, all in). seed: repeats the sample, never the noise. memory_limit:
+    bytes of real rows held in memory.
     """
 
     table: Path
@@ -46,7 +49,8 @@ class ReleaseRequest:
     ledger: Path
     budget: Budget | None
     policy: Policy
-    target: str | None = None
+    targets: tuple[str, ...] = ()
+    effort: Effort = Effort.standard
     rows: int | None = None
     sample_rows: int | None = None
     input_format: str | None = None
@@ -97,7 +101,8 @@ def run_release(request: ReleaseRequest, progress: Report) -> ReleaseOutcome | N
     draft, or the budget does not suffice. A refused release leaves no table behind. Of several processes all
     fit, and the lead alone goes on: None in the others.
     """
-    target = _check_target(request.target, request.schema)
+    for target in request.targets:
+        _check_target(target, request.schema)
     if request.output_format not in SUFFIXES:
         raise ConfigurationError(
             f"the output format must be one of {', '.join(SUFFIXES)}, found {request.output_format!r}."
@@ -121,7 +126,7 @@ def run_release(request: ReleaseRequest, progress: Report) -> ReleaseOutcome | N
         return None
     with scratch_folder(out) as scratch:
         candidate = scratch / f"synthetic.{request.output_format}"
-        return _judge(request, private, fitted, candidate, target, progress)
+        return _judge(request, private, fitted, candidate, progress)
 
 
 def _judge(
@@ -129,7 +134,6 @@ def _judge(
     private: PrivateTable,
     fitted: FittedSynthesizer,
     candidate: Path,
-    target: str | None,
     progress: Report,
 ) -> ReleaseOutcome:
     """Sample into the file `candidate`, judge what it holds, and bundle it if it is approved."""
@@ -142,7 +146,8 @@ def _judge(
     scorecard = evaluate(
         lambda: read_chunks(candidate, fitted.schema, progress=told),
         disclosed,
-        target=target,
+        target=request.targets,
+        effort=request.effort,
         progress=judging_progress(progress),
     )
     facts = ReleaseFacts.of(ledger, scorecard)
@@ -178,25 +183,17 @@ def internal_folder(out: Path) -> Path:
     return out.with_name(out.name + ".internal")
 
 
-def _check_target(target: str | None, schema: Schema) -> str | None:
-    chosen = target or (schema.targets[0] if schema.targets else None)
-    if chosen is None:
-        return None
-    if chosen not in schema.columns:
-        raise ConfigurationError(
-            f"the target must be a column of the schema, found {chosen!r}. {nearest(chosen, schema.columns)}"
-        )
-    column = schema.columns[chosen]
-    if not isinstance(column, Categorical | Boolean):
-        raise ConfigurationError(
-            f"the target must be categorical or boolean, found {chosen!r} which is {column.kind}; name "
-            "another column, or declare its categories in the schema."
-        )
+def _check_target(target: str, schema: Schema) -> None:
+    """Raises ConfigurationError, before anything is charged, if the judge could not predict it."""
+    try:
+        check_target(schema, target)
+    except EvaluationError as error:
+        raise ConfigurationError(str(error)) from None
+    column = schema.columns[target]
     if column.size < 2:
         raise ConfigurationError(
-            f"the target must have at least two categories, found one in {chosen!r}; name another column."
+            f"the target must have at least two values, found one in {target!r}; name another column."
         )
-    return chosen
 
 
 def _notes(request: ReleaseRequest, outside: int) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from synthpriv.errors import ConfigurationError, LedgerError, nearest
+from synthpriv.release.words import FIGURE_WORDS
 
 if TYPE_CHECKING:
     from synthpriv.evaluation.estimate import Estimate
@@ -21,20 +22,7 @@ Level = Literal["warn", "fail"]
 
 DRAFT_ACCEPTED = "drafted schema accepted"  # the record that a fit leaves in the ledger
 DEFAULT_POLICY = Path(__file__).with_name("default_policy.toml")
-FIGURES = (
-    "fidelity.tvd1",
-    "fidelity.tvd2",
-    "fidelity.association",
-    "utility.auc",
-    "utility.auc.logistic_regression",
-    "utility.auc.random_forest",
-    "utility.auc.gradient_boosting",
-    "privacy.copies",
-    "privacy.closest_record.auc",
-    "privacy.density_ratio.auc",
-    "privacy.density_ratio.tpr_at_1pct",
-    "privacy.positive_control.auc",
-)
+FIGURES = tuple(name for name in FIGURE_WORDS if not name.startswith("release."))
 CONTROLS = ("real rows", "independent columns", "holdout rows", "ceiling of the claim", "leaky copy")
 SECTIONS = ("privacy", "check")
 PRIVACY_KEYS = ("max_epsilon", "max_delta", "require_private", "require_confirmed_schema")

@@ -55,6 +55,9 @@ FIGURE_WORDS = {
         " AUC is the chance that a model ranks a random positive row above a random negative one:"
         " 0.5 is a guess, 1 is perfect. Training on real rows is the ceiling.",
     ),
+    "utility.auc.logistic_regression": FigureWords(label="Logistic regression", help=""),
+    "utility.auc.random_forest": FigureWords(label="Random forest", help=""),
+    "utility.auc.gradient_boosting": FigureWords(label="Gradient boosting", help=""),
     "privacy.copies": FigureWords(
         label="Exact copies",
         help="The share of synthetic rows that equal a training row in every cell. A smoke test only: "

@@ -66,7 +66,8 @@ def trial(kind: str, seed: int, rows: int = 600):
         made = train.sample(frac=1.0, random_state=seed)
     else:  # a fifth of the people copied
         made = pd.concat([train.iloc[: rows // 5], people(rows - rows // 5, rng)])
-    return judge_attacks(tables(made, train, holdout), epsilon=1.0, delta=1e-5, seed=seed)
+    judged = judge_attacks(tables(made, train, holdout), epsilon=1.0, delta=1e-5, seed=seed)
+    return dict(judged.estimates), judged.rocs, judged.notes
 
 
 def test_the_ceiling_of_the_area_is_the_area_under_the_ceiling() -> None:
@@ -193,12 +194,12 @@ def test_tables_that_leak_nothing_are_not_accused(kind: str) -> None:
 
 def test_few_rows_leave_attacks_out() -> None:
     rng = np.random.default_rng(6)
-    found, rocs, notes = judge_attacks(
+    found = judge_attacks(
         tables(people(30, rng), people(30, rng), people(10, rng)), epsilon=1.0, delta=0.0, seed=0
     )
-    assert list(found) == ["privacy.copies"]
-    assert rocs == ()
-    assert "left out" in notes[0]
+    assert list(found.estimates) == ["privacy.copies"]
+    assert found.rocs == ()
+    assert "left out" in found.notes[0]
 
 
 def test_a_table_without_detail_says_that_the_attacks_are_blind() -> None:
@@ -207,5 +208,5 @@ def test_a_table_without_detail_says_that_the_attacks_are_blind() -> None:
     three = [pd.DataFrame({"sex": rng.choice(["f", "m"], 100)}) for _ in range(3)]
     made, train, holdout = (read_cells(table, schema) for table in three)
     both = Tables(synthetic=made, train=train, holdout=holdout)
-    _, _, notes = judge_attacks(both, epsilon=1.0, delta=0.0, seed=0)
-    assert any("little power" in note for note in notes)
+    found = judge_attacks(both, epsilon=1.0, delta=0.0, seed=0)
+    assert any("little power" in note for note in found.notes)

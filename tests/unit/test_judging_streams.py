@@ -21,6 +21,7 @@ from synthpriv.evaluation import marginals, sampling
 from synthpriv.evaluation.attacks import copies
 from synthpriv.evaluation.cells import read_cells
 from synthpriv.evaluation.disclosed import Disclosed, StoredRows
+from synthpriv.evaluation.effort import Effort
 from synthpriv.evaluation.fidelity import holdout_bins, judge_fidelity
 from synthpriv.evaluation.marginals import Coded, Tally, total_variations
 from synthpriv.evaluation.sampling import Reservoir, read_tables
@@ -198,7 +199,8 @@ def judged(folder: Path, people_schema: Schema, memory_limit: int) -> judging.Ju
         folder / "made.csv",
         people_schema,
         holdout=None,
-        target=None,
+        targets=(),
+        effort=Effort.quick,
         epsilon=1.0,
         delta=1e-6,
         policy=Policy.default(),

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from synthpriv.errors import ConfigurationError
+from synthpriv.evaluation.effort import Effort
 from synthpriv.evaluation.estimate import Direction, Estimate
 from synthpriv.evaluation.scorecard import Scorecard
 from synthpriv.release.policy import DEFAULT_POLICY, Decision, Policy, ReleaseFacts
@@ -63,7 +64,8 @@ def decent() -> dict[str, Estimate]:
 
 def scorecard(estimates: Mapping[str, Estimate], epsilon: float = 3.0, delta: float = 1e-6) -> Scorecard:
     return Scorecard(
-        target="income",
+        targets=("income",),
+        effort=Effort.standard,
         rows={"synthetic": 100, "train": 100, "holdout": 50},
         epsilon=epsilon,
         delta=delta,

@@ -13,6 +13,7 @@ from html.parser import HTMLParser
 import pytest
 
 from synthpriv.evaluation.comparisons import ColumnComparison, PairComparison, RocCurve
+from synthpriv.evaluation.effort import Effort
 from synthpriv.evaluation.estimate import Estimate
 from synthpriv.evaluation.scorecard import Scorecard
 from synthpriv.release.policy import Policy, ReleaseFacts
@@ -69,7 +70,8 @@ def column(name: str, total_variation: float) -> ColumnComparison:
 def scorecard() -> Scorecard:
     attack = {"ceiling_of_the_claim": 0.953, "leaky_copy": 0.99}
     return Scorecard(
-        target=SCRIPT,
+        targets=(SCRIPT,),
+        effort=Effort.standard,
         rows={"synthetic": 12_345, "train": 100, "holdout": 50},
         epsilon=3.0,
         delta=1e-6,
@@ -233,7 +235,7 @@ def test_plots_have_alternative_text(elements: Elements) -> None:
 def test_poor_scorecard_still_makes_a_page() -> None:
     card = dataclasses.replace(
         scorecard(),
-        target=None,
+        targets=(),
         estimates={},
         columns=(),
         worst_pairs=(),

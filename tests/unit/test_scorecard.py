@@ -104,7 +104,7 @@ def test_every_promised_name_has_an_interval_a_sentence_and_controls(scorecard: 
             assert ("ceiling of the claim" in estimate.controls) == (name != "privacy.copies")
         else:
             assert set(estimate.controls) == {"real rows", "independent columns"}
-    assert scorecard.target == "rich"
+    assert scorecard.targets == ("rich",)
     assert scorecard.rows == {"synthetic": 100, "train": 120, "holdout": 80}
     assert (scorecard.epsilon, scorecard.delta) == (1.0, 1e-6)
     assert [column.name for column in scorecard.columns] == ALL == list(scorecard.association_names)
@@ -167,9 +167,9 @@ def test_without_a_target_utility_is_left_out() -> None:
     schema = Schema(columns={name: SCHEMA.columns[name] for name in ("age", "share")}, targets="age")
     real = Disclosed(schema=schema, train=REAL.train, holdout=REAL.holdout)
     found = evaluate(people(30, 3), real)
-    assert found.target is None
+    assert found.targets == ()
     assert not any(name.startswith("utility") for name in found.estimates)
-    assert any("Utility is left out" in note for note in found.notes)
+    assert any("is left out" in note for note in found.notes)
     alone = Schema(columns={"member": Boolean(nullable=True)}, targets="member")
     found = evaluate(people(30, 3), Disclosed(schema=alone, train=REAL.train, holdout=REAL.holdout))
     assert any("no column to predict" in note for note in found.notes)

@@ -129,7 +129,8 @@ def test_real_rows_score_and_shuffled_rows_do_not(target: str) -> None:
     for name, made in {"real": real, "shuffled": shuffled}.items():
         named = {"synthetic": made, "train": train, "holdout": holdout}
         both = Tables(**{key: read_cells(table, SCHEMA) for key, table in named.items()})
-        found[name], notes = judge_utility(both, target, seed=0)
+        judged = judge_utility(both, target, seed=0)
+        found[name], notes = judged.estimates, judged.notes
         assert notes == ()
     assert len(found["real"]) == 4
     for name, estimate in found["real"].items():
@@ -152,7 +153,8 @@ def test_nothing_to_learn_from_is_half_with_a_sentence(made: str) -> None:
         synthetic = synthetic.iloc[:10]
     else:
         synthetic["bought"] = "perhaps"
-    found, notes = judge_utility(tables(synthetic, rows=60), "bought", seed=0)
+    judged = judge_utility(tables(synthetic, rows=60), "bought", seed=0)
+    found, notes = judged.estimates, judged.notes
     for estimate in found.values():
         assert estimate.value == estimate.low == estimate.high == 0.5
         assert estimate.controls["real rows"] != 0.5
@@ -164,6 +166,7 @@ def test_one_real_class_leaves_utility_out() -> None:
     at = both.holdout.names.index("bought")
     yes = np.flatnonzero(both.holdout.positions[:, at] == 1)
     alone = Tables(synthetic=both.synthetic, train=both.train, holdout=both.holdout.take(yes))
-    found, notes = judge_utility(alone, "bought", seed=0)
+    judged = judge_utility(alone, "bought", seed=0)
+    found, notes = judged.estimates, judged.notes
     assert found == {}
     assert "two classes" in notes[0]
