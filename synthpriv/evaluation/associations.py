@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synthpriv.evaluation.cells import Array, Cells, is_numeric
-from synthpriv.evaluation.distances import HALF_NORMAL, Distance
+from synthpriv.evaluation.distances import HALF_NORMAL, Distance, bias_of_gaps
 from synthpriv.evaluation.estimate import Estimate
 from synthpriv.schema.values import MISSING
 
@@ -62,10 +62,12 @@ def judge_associations(
     upper = np.triu_indices(len(matrix), k=1)
     spread = (redrawn - redrawn.mean(axis=0))[:, *upper] * math.sqrt(some / rows)
     own, *controls = (float(np.abs(gap[upper]).mean()) for gap in gaps.values())
+    chance = HALF_NORMAL * np.std(spread, axis=0, ddof=1)
     found = Distance(
         value=own,
         error=float(np.std(np.abs(gaps["synthetic"][upper] + spread).mean(axis=1), ddof=1)),
-        noise=HALF_NORMAL * float(np.std(spread, axis=0, ddof=1).mean()),
+        noise=float(chance.mean()),
+        bias=float(bias_of_gaps(gaps["synthetic"][upper], chance).mean()),
     )
     return found.estimate(
         "Mean absolute difference of association between pairs of columns (Pearson between numbers, Cramer's "

@@ -13,7 +13,7 @@ from scipy.special import rel_entr
 from synthpriv.evaluation.bins import BINS, Bins, Codes
 from synthpriv.evaluation.cells import Array, Cells, is_numeric
 from synthpriv.evaluation.comparisons import ColumnComparison
-from synthpriv.evaluation.distances import HALF_NORMAL, Distance, chance_gaps, standard_error
+from synthpriv.evaluation.distances import HALF_NORMAL, Distance, bias_of_gaps, chance_gaps, standard_error
 from synthpriv.evaluation.estimate import Estimate
 from synthpriv.evaluation.marginals import Joint
 from synthpriv.schema.values import MISSING
@@ -43,12 +43,13 @@ NUMBERS = {
 class Part:
     """One column's distance between two tables.
 
-    influences: per table, what each sampled row adds to it, to first order. noise: as in Distance.
+    influences: per table, what each sampled row adds to it, to first order. noise, bias: as in Distance.
     """
 
     value: float
     influences: tuple[Floats, Floats]
     noise: float
+    bias: float
 
 
 def judge_shares(
@@ -122,6 +123,7 @@ def mean_distance(parts: Sequence[Part], rows: tuple[int, int]) -> Distance:
         value=float(np.mean([part.value for part in parts])),
         error=standard_error((first / len(parts), second / len(parts)), rows),
         noise=float(np.mean([part.noise for part in parts])),
+        bias=float(np.mean([part.bias for part in parts])),
     )
 
 
@@ -133,7 +135,7 @@ def number_parts(first: Array, second: Array, size: int) -> tuple[Part, Part]:
     present = [one != MISSING for one in (first, second)]
     counts = [int(one.sum()) for one in present]
     if not counts[0]:
-        far = Part(value=1.0, influences=(np.zeros(len(first)), np.zeros(len(second))), noise=0.0)
+        far = Part(value=1.0, influences=(np.zeros(len(first)), np.zeros(len(second))), noise=0.0, bias=0.0)
         return far, far
     values, places, below = _cumulated(first[present[0]], second[present[1]])
     gaps = below[0] - below[1]
@@ -153,17 +155,15 @@ def number_parts(first: Array, second: Array, size: int) -> tuple[Part, Part]:
             each.append(scattered)
         influences.append((each[0], each[1]))
     pooled = (below[0] * counts[0] + below[1] * counts[1]) / sum(counts)
-    spread = np.sqrt(np.maximum(pooled * (1 - pooled), 0.0) * thin)
+    chance = HALF_NORMAL * np.sqrt(np.maximum(pooled * (1 - pooled), 0.0) * thin)
+    largest = min(KOLMOGOROV_MEAN * math.sqrt(thin), float(chance.sum()))
     return (
-        Part(
-            value=float(abs(gaps[at])),
-            influences=influences[0],
-            noise=min(KOLMOGOROV_MEAN * math.sqrt(thin), HALF_NORMAL * float(spread.sum())),
-        ),
+        Part(value=float(abs(gaps[at])), influences=influences[0], noise=largest, bias=largest),
         Part(
             value=float(np.sum(np.abs(gaps) * steps)),
             influences=influences[1],
-            noise=HALF_NORMAL * float(np.sum(spread * steps)),
+            noise=float(np.sum(chance * steps)),
+            bias=float(np.sum(bias_of_gaps(gaps, chance) * steps)),
         ),
     )
 
@@ -245,8 +245,8 @@ def _jensen_shannon_part(one: Joint, samples: tuple[Codes, Codes], rows: tuple[i
         influences.append(by_bin[sample[:, one.group[0]]])
     # the squared distance is a quarter of chi-squared, over 2 ln 2, in small samples of one population
     free = max(int((middle > 0).sum()) - 1, 0)
-    noise = math.sqrt(free * (1 / rows[0] + 1 / rows[1]) / (8 * math.log(2)))
-    return Part(value=value, influences=(influences[0], influences[1]), noise=min(noise, 1.0))
+    noise = min(math.sqrt(free * (1 / rows[0] + 1 / rows[1]) / (8 * math.log(2))), 1.0)
+    return Part(value=value, influences=(influences[0], influences[1]), noise=noise, bias=noise)
 
 
 def _missing_part(one: Joint, samples: tuple[Codes, Codes], rows: tuple[int, int]) -> Part:
@@ -254,5 +254,6 @@ def _missing_part(one: Joint, samples: tuple[Codes, Codes], rows: tuple[int, int
     last = len(one.first) - 1
     at = one.group[0]
     first, second = (np.sign(gap) * (codes[:, at] == last) for codes in samples)
-    pooled = round(one.first[-1] * rows[0]) + round(one.second[-1] * rows[1])
-    return Part(value=abs(gap), influences=(first, -second), noise=float(chance_gaps(np.array(pooled), rows)))
+    chance = chance_gaps(np.round(one.first[-1:] * rows[0] + one.second[-1:] * rows[1]), rows)
+    bias = bias_of_gaps(np.array([gap]), chance)
+    return Part(value=abs(gap), influences=(first, -second), noise=float(chance[0]), bias=float(bias[0]))

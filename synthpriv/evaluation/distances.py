@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import gammaln
+from scipy.special import gammaln, ndtr
 
 from synthpriv.evaluation.cells import Array
 from synthpriv.evaluation.estimate import Estimate
@@ -22,18 +22,20 @@ HALF_NORMAL = math.sqrt(2 / math.pi)  # the mean size of a standard normal numbe
 class Distance:
     """A distance of two samples: 0 for equal shares, and never below the populations' on average.
 
-    error: its standard error. noise: what it is on average when both samples come from one population; the
-    distance of two populations lies at most that much below the samples' on average.
+    error: its standard error. noise: what it is on average when both samples come from one population. bias:
+    how much the samples' distance exceeds the populations' on average, at most; it is the noise where the
+    populations hardly differ, and less where they do.
     """
 
     value: float
     error: float
     noise: float
+    bias: float
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95% interval of the populations' distance: wide enough below for the noise."""
-        return max(self.value - self.noise - NORMAL * self.error, 0.0), self.value + NORMAL * self.error
+        """The 95% interval of the populations' distance: wide enough below for the bias."""
+        return max(self.value - self.bias - NORMAL * self.error, 0.0), self.value + NORMAL * self.error
 
     def estimate(
         self, words: str, controls: Mapping[str, float], remark: str, method: str = "delta method over rows"
@@ -44,7 +46,7 @@ class Distance:
             value=self.value,
             low=low,
             high=max(min(high, 1.0), self.value),
-            method=f"{method}; the lower end also allows for the noise of sampling",
+            method=f"{method}, the lower end less the bias of sampling",
             direction="lower",
             sentence=(
                 f"{words}: {self.value:.4f}, where {beside(controls)}. Tables of these sizes that were "
@@ -52,6 +54,19 @@ class Distance:
             ),
             controls=dict(controls),
         )
+
+
+def bias_of_gaps(gaps: Array, chance: Array) -> Floats:
+    """How much the sizes of noisy gaps exceed those of the true gaps on average, at most.
+
+    gaps: any shape; chance: the same shape, the mean size of each if the true gap is 0. The size of a normal
+    number is biased the most, by `chance`, around 0, and hardly from two standard deviations on; a gap is
+    taken to be two closer to 0 than it was found.
+    """
+    spread = chance / HALF_NORMAL
+    known = np.divide(np.abs(gaps), spread, out=np.zeros(np.shape(gaps)), where=spread > 0)
+    away = np.maximum(known - 2.0, 0.0)
+    return np.asarray(chance * np.exp(-(away**2) / 2) - spread * 2 * away * ndtr(-away))
 
 
 def beside(controls: Mapping[str, float]) -> str:

@@ -27,12 +27,13 @@ CATEGORIES = 200  # lists longer than this are taken as a scale by the classifie
 class Figure:
     """A figure and its standard error.
 
-    noise: how far sampling alone keeps it below 1 on average (see Distance). most: the largest value it has.
+    bias: how far sampling keeps it below the populations' on average, at most (see Distance). most: the
+    largest value that it has.
     """
 
     value: float
     error: float
-    noise: float = 0.0
+    bias: float = 0.0
     most: float = 1.0
 
 
@@ -165,7 +166,7 @@ def _agreement(scores: Floats, reference: Floats) -> Figure:
     ]
     gap = number_parts(levels[0], levels[1], 2 * len(reference) + 1)[1]
     error = standard_error(gap.influences, (len(scores), len(reference)))
-    return Figure(value=1 - 2 * gap.value, error=2 * error, noise=2 * gap.noise)
+    return Figure(value=1 - 2 * gap.value, error=2 * error, bias=2 * gap.bias)
 
 
 def _density_and_coverage(made: Points, real: Points, radii: Floats) -> dict[str, Figure]:
@@ -205,7 +206,7 @@ def _estimate(found: Mapping[str, Figure], words: str, rows: int) -> Estimate:
     return Estimate(
         value=own.value,
         low=max(own.value - NORMAL * own.error, 0.0),
-        high=max(min(own.value + own.noise + NORMAL * own.error, own.most), own.value),
+        high=max(min(own.value + own.bias + NORMAL * own.error, own.most), own.value),
         method="delta method and jackknife over rows",
         direction="higher",
         sentence=(

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synthpriv.evaluation.cells import Array
-from synthpriv.evaluation.distances import Distance, chance_gaps, standard_error
+from synthpriv.evaluation.distances import Distance, bias_of_gaps, chance_gaps, standard_error
 
 Floats = npt.NDArray[np.float64]
 Group = tuple[int, ...]
@@ -48,7 +48,7 @@ class Joint:
 
 @dataclass(frozen=True, kw_only=True)
 class Marginals:
-    """Total variation of many marginals: the mean, its standard error and noise, and each marginal's own.
+    """Total variation of many marginals: the mean as a distance, and each marginal's own.
 
     singles: the marginals of one column, in order. worst: the WORST other ones, the worst first.
     """
@@ -56,6 +56,7 @@ class Marginals:
     mean: float
     error: float
     noise: float
+    bias: float
     each: tuple[float, ...]
     singles: tuple[Joint, ...] = ()
     worst: tuple[Joint, ...] = ()
@@ -63,7 +64,7 @@ class Marginals:
     @property
     def distance(self) -> Distance:
         """The mean as a distance."""
-        return Distance(value=self.mean, error=self.error, noise=self.noise)
+        return Distance(value=self.mean, error=self.error, noise=self.noise, bias=self.bias)
 
 
 class Tally:
@@ -150,7 +151,7 @@ class _Found:
         self._each: list[float] = []
         self._singles: list[Joint] = []
         self._worst: list[Joint] = []
-        self._noise = 0.0
+        self._noise = self._bias = 0.0
         self._samples = (first.sample, second.sample) if len(first.sample) else ()
         self._influence = [np.zeros(len(sample)) for sample in self._samples]
 
@@ -171,20 +172,23 @@ class _Found:
             self._worst.append(found)
             self._worst.sort(key=lambda one: (one.total_variation, one.group), reverse=True)
             del self._worst[WORST:]
-        self._noise += float(chance_gaps(first + second, self._rows).sum() / 2)
+        chance = chance_gaps(first + second, self._rows)
+        self._noise += float(chance.sum() / 2)
+        self._bias += float(bias_of_gaps(difference, chance).sum() / 2)
         sign = np.sign(difference)
         for influence, sample in zip(self._influence, self._samples, strict=True):
             influence += sign[own.places(joint(sample, sizes, group), listed)]
 
     def marginals(self) -> Marginals:
         if not self._each:
-            return Marginals(mean=0.0, error=0.0, noise=0.0, each=())
+            return Marginals(mean=0.0, error=0.0, noise=0.0, bias=0.0, each=())
         scale = 2 * len(self._each)
         influences = tuple(influence / scale for influence in self._influence)
         return Marginals(
             mean=float(np.mean(self._each)),
             error=standard_error((influences[0], influences[1]), self._rows) if influences else 0.0,
             noise=self._noise / len(self._each),
+            bias=self._bias / len(self._each),
             each=tuple(self._each),
             singles=tuple(self._singles),
             worst=tuple(self._worst),

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from synthpriv.evaluation.bins import Bins, Codes
 from synthpriv.evaluation.cells import Array
-from synthpriv.evaluation.distances import Distance, chance_gaps, standard_error
+from synthpriv.evaluation.distances import Distance, bias_of_gaps, chance_gaps, standard_error
 from synthpriv.evaluation.estimate import Estimate
 
 COLUMNS = 3
@@ -86,8 +86,10 @@ def query_error(made: Codes, real: Codes, queries: Sequence[Query]) -> Distance:
         for influence, answer in zip(influences, answers, strict=True):
             influence += sign * answer
     gaps = counts[0] / rows[0] - counts[1] / rows[1]
+    chance = chance_gaps(counts.sum(axis=0), rows)
     return Distance(
         value=float(np.abs(gaps).mean()),
         error=standard_error((influences[0] / len(queries), influences[1] / len(queries)), rows),
-        noise=float(chance_gaps(counts.sum(axis=0), rows).mean()),
+        noise=float(chance.mean()),
+        bias=float(bias_of_gaps(gaps, chance).mean()),
     )

@@ -10,16 +10,11 @@ from scipy.stats import ks_2samp, pearsonr, wasserstein_distance
 from scipy.stats.contingency import association
 
 from synthpriv.evaluation.associations import association_matrix, correlation_ratio, cramers_v
+from synthpriv.evaluation.bins import bin_codes, holdout_bins
 from synthpriv.evaluation.cells import Tables, read_cells
-from synthpriv.evaluation.fidelity import (
-    bin_codes,
-    compare_columns,
-    holdout_bins,
-    jensen_shannon,
-    judge_fidelity,
-    kolmogorov_smirnov,
-    wasserstein,
-)
+from synthpriv.evaluation.columns import compare_columns, jensen_shannon, kolmogorov_smirnov, wasserstein
+from synthpriv.evaluation.effort import Effort
+from synthpriv.evaluation.fidelity import judge_fidelity
 from synthpriv.evaluation.marginals import Coded, Marginals, total_variations
 from synthpriv.schema import Boolean, Categorical, DateTime, Float, Integer, Schema
 
@@ -124,7 +119,8 @@ def test_column_comparisons_are_complete_and_scaled() -> None:
     bins = holdout_bins(cells(real))
     first, second = (bin_codes(cells(table), bins) for table in (made, real))
     singles = [(at,) for at in range(len(bins))]
-    shares = variations(first, second, [len(one.labels) for one in bins], singles).shares
+    counted = variations(first, second, [len(one.labels) for one in bins], singles).singles
+    shares = [(one.first, one.second) for one in counted]
     by_name = {one.name: one for one in compare_columns(cells(real), cells(made), bins, shares)}
     for one in by_name.values():
         assert sum(one.real) == pytest.approx(1)
@@ -182,7 +178,7 @@ def test_shuffled_columns_score_as_the_floor_and_real_rows_as_the_best() -> None
     scores = {}
     for name, made in {"real": people(4000, 8), "shuffled": independent(train, 9)}.items():
         tables = Tables(synthetic=cells(made), train=cells(train), holdout=cells(holdout))
-        scores[name] = judge_fidelity(tables, seed=0).estimates
+        scores[name] = judge_fidelity(tables, 0, Effort.quick).estimates
     for name in ("fidelity.tvd2", "fidelity.association"):
         best, floor = (scores["real"][name].controls[key] for key in ("real rows", "independent columns"))
         assert floor > 1.5 * best
@@ -200,7 +196,7 @@ def test_worst_pairs_name_the_broken_pair_first() -> None:
     holdout = people(2000, 10)
     made = people(2000, 11).assign(member=lambda table: table["age"].fillna(0) < 50)
     tables = Tables(synthetic=cells(made), train=cells(people(2000, 12)), holdout=cells(holdout))
-    found = judge_fidelity(tables, seed=0)
+    found = judge_fidelity(tables, 0, Effort.quick)
     assert {found.worst_pairs[0].first, found.worst_pairs[0].second} == {"age", "member"}
     values = [pair.total_variation for pair in found.worst_pairs]
     assert values == sorted(values, reverse=True)

@@ -113,7 +113,7 @@ def test_a_long_table_is_counted_whole_and_its_sample_is_bounded(
 ) -> None:
     made, train, holdout = make_people(1500, 3), people.iloc[:1400], people.iloc[1400:]
     whole = read_tables(made, Disclosed(schema=people_schema, train=train, holdout=holdout), 0)[0]
-    expected = judge_fidelity(whole, 0)
+    expected = judge_fidelity(whole, 0, Effort.quick)
     monkeypatch.setattr(sampling, "MOST_ROWS", 400)
     real = Disclosed(
         schema=people_schema,
@@ -126,7 +126,7 @@ def test_a_long_table_is_counted_whole_and_its_sample_is_bounded(
     assert [len(tables.synthetic), len(tables.train), len(tables.holdout)] == [400, 300, 300]
     bins = holdout_bins(whole.holdout)
     monkeypatch.setattr("synthpriv.evaluation.fidelity.holdout_bins", lambda _: bins)
-    found = judge_fidelity(tables, 0)
+    found = judge_fidelity(tables, 0, Effort.quick)
     for figure in ("fidelity.tvd1", "fidelity.tvd2"):
         assert found.estimates[figure].value == pytest.approx(expected.estimates[figure].value)
         real_rows = expected.estimates[figure].controls["real rows"]
@@ -134,7 +134,7 @@ def test_a_long_table_is_counted_whole_and_its_sample_is_bounded(
     for one, other in zip(found.columns, expected.columns, strict=True):
         assert one.synthetic == pytest.approx(other.synthetic)
         assert (one.missing_real, one.missing_synthetic) == (other.missing_real, other.missing_synthetic)
-    card = evaluate(lambda: chunks_of(made, 200), real)
+    card = evaluate(lambda: chunks_of(made, 200), real, effort="quick")
     assert card.rows == {"synthetic": 1500, "train": 1400, "holdout": 600}
     assert any("random sample of 400 of 1,500 synthetic" in note for note in card.notes)
 
