@@ -142,9 +142,13 @@ def number_parts(first: Array, second: Array, size: int) -> tuple[Part, Part]:
     thin = 1 / counts[0] + 1 / counts[1]
     at = int(np.abs(gaps).argmax())
     steps = np.diff(values, append=values[-1:]) / max(size - 1, 1)
-    sign = np.sign(gaps)
+    pooled = (below[0] * counts[0] + below[1] * counts[1]) / sum(counts)
+    chance = HALF_NORMAL * np.sqrt(np.maximum(pooled * (1 - pooled), 0.0) * thin)
+    # a gap that noise may have turned has the sign of the whole: gaps move together, and so must their errors
+    clear = np.abs(gaps) > 2 * chance / HALF_NORMAL
+    sign = np.sign(np.where(clear, gaps, np.sum(gaps * steps)))
     beyond = np.cumsum((sign * steps)[::-1])[::-1]  # per value: the signed length of the scale from it on
-    upto = sign[at] * (np.arange(len(values)) <= at)
+    upto = np.sign(gaps[at]) * (np.arange(len(values)) <= at)
     influences = []
     for by_value in (upto, beyond):
         each = []
@@ -154,8 +158,6 @@ def number_parts(first: Array, second: Array, size: int) -> tuple[Part, Part]:
             scattered[rows] = way * (own - own.mean()) * len(rows) / count
             each.append(scattered)
         influences.append((each[0], each[1]))
-    pooled = (below[0] * counts[0] + below[1] * counts[1]) / sum(counts)
-    chance = HALF_NORMAL * np.sqrt(np.maximum(pooled * (1 - pooled), 0.0) * thin)
     largest = min(KOLMOGOROV_MEAN * math.sqrt(thin), float(chance.sum()))
     return (
         Part(value=float(abs(gaps[at])), influences=influences[0], noise=largest, bias=largest),

@@ -39,7 +39,7 @@ class Spending:
 
 SPENDING = {
     Effort.quick: Spending(
-        triples=50,
+        triples=40,
         queries=300,
         query_rows=10_000,
         association_rows=10_000,
@@ -48,7 +48,7 @@ SPENDING = {
         neighbour_rows=2_000,
     ),
     Effort.standard: Spending(
-        triples=200,
+        triples=100,
         queries=1_000,
         query_rows=30_000,
         association_rows=50_000,
@@ -57,7 +57,7 @@ SPENDING = {
         neighbour_rows=5_000,
     ),
     Effort.thorough: Spending(
-        triples=1_000,
+        triples=500,
         queries=5_000,
         query_rows=100_000,
         association_rows=100_000,
