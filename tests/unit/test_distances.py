@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import ks_2samp, wasserstein_distance
 
+from synthpriv.evaluation.associations import judge_associations
 from synthpriv.evaluation.bins import Bins
+from synthpriv.evaluation.cells import Cells, read_cells
 from synthpriv.evaluation.columns import (
     _jensen_shannon_part,
     _missing_part,
@@ -28,6 +31,7 @@ from synthpriv.evaluation.joint import (
 )
 from synthpriv.evaluation.marginals import Coded, total_variations
 from synthpriv.evaluation.queries import query_error, random_queries
+from synthpriv.schema import Integer, Schema
 from synthpriv.schema.values import MISSING
 from tests.unit.test_fidelity import cells, people
 
@@ -102,6 +106,50 @@ def test_the_interval_of_total_variation_holds_the_truth(name: str) -> None:
     found = [counted(*pair).distance for pair in draws(name)]
     assert holds(found, truth) >= COVERED
     assert np.mean([one.interval[1] - one.interval[0] for one in found]) < 0.2
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.02, 0.1])
+def test_the_interval_of_a_mean_over_pairs_holds_the_truth(shift: float) -> None:
+    rng = np.random.default_rng(12)
+    cube = np.stack(np.meshgrid([0, 1], [0, 1], [0, 1], indexing="ij"), axis=-1).reshape(-1, 3)
+    shares = np.array([0.3, 0.1, 0.05, 0.05, 0.05, 0.05, 0.1, 0.3])
+    other = shares + shift * np.array([1, -1, 0, 0, 0, 0, 1, -1])
+    pairs = [(0, 1), (0, 2), (1, 2)]
+
+    def measured(first: np.ndarray, second: np.ndarray):
+        families = {"pairs": pairs}
+        found = total_variations({"made": Coded.whole(first)}, Coded.whole(second), [2, 2, 2], families)
+        return found["pairs"]["made"].distance
+
+    truth = 0.0
+    for pair in pairs:
+        gap = np.zeros((2, 2))
+        np.add.at(gap, tuple(cube[:, pair].T), shares - other)
+        truth += float(np.abs(gap).sum() / 2 / len(pairs))
+    found = [
+        measured(cube[rng.choice(8, SIZES[0], p=shares)], cube[rng.choice(8, SIZES[1], p=other)])
+        for _ in range(TRIALS)
+    ]
+    assert holds(found, truth) >= COVERED
+
+
+@pytest.mark.parametrize("other", [0.8, 0.5])
+def test_the_interval_of_associations_holds_the_truth(other: float) -> None:
+    schema = Schema(columns={name: Integer(lower=0, upper=800) for name in "xy"})
+    rng = np.random.default_rng(13)
+
+    def drawn(rows: int, correlation: float) -> Cells:
+        normal = rng.multivariate_normal([0, 0], [[1, correlation], [correlation, 1]], rows)
+        scaled = np.clip(np.round(normal * 100 + 400), 0, 800)
+        return read_cells(pd.DataFrame(scaled, columns=["x", "y"]), schema)
+
+    truth = abs(0.8 - other)
+    held = []
+    for seed in range(60):
+        tables = {"synthetic": drawn(300, 0.8), "real rows": drawn(300, other)}
+        found = judge_associations(tables, drawn(300, other), 300, 20, seed)
+        held.append(found.low <= truth <= found.high)
+    assert np.mean(held) >= 0.87
 
 
 @pytest.mark.parametrize("name", POPULATIONS)

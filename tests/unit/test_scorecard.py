@@ -120,7 +120,7 @@ def test_every_promised_name_has_an_interval_a_sentence_and_controls(scorecard: 
             assert "leaky copy" in estimate.controls
             assert ("ceiling of the claim" in estimate.controls) == (name != "privacy.copies")
         else:
-            more = {"constant columns"} if name in SINGLE | {"fidelity.tvd2", "fidelity.tvd3"} else set()
+            more = {"constant columns"} if name in SINGLE else set()
             assert set(estimate.controls) == {"real rows", "independent columns"} | more
     assert scorecard.targets == ("rich",)
     assert scorecard.rows == {"synthetic": 100, "train": 120, "holdout": 80}
