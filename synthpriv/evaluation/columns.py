@@ -29,7 +29,7 @@ SHARES = {
     "fidelity.jensen_shannon": "Mean Jensen-Shannon distance (base 2) over {} single columns between the "
     "synthetic table and the real holdout",
     "fidelity.missing": "Mean absolute difference between the synthetic table's and the real holdout's share "
-    "of missing values over the {} columns that have any (all, if none has)",
+    "of missing values over {} columns",
 }
 NUMBERS = {
     "fidelity.kolmogorov_smirnov": "Mean Kolmogorov-Smirnov distance (the largest gap between two cumulative "
@@ -80,8 +80,10 @@ def judge_shares(
             for control, one in singles.items()
             if control != "synthetic"
         }
-        remark = f"{SINGLE} {BINS}" if name == "fidelity.jensen_shannon" else SINGLE
-        found[name] = own.estimate(words.format(len(columns)), beside, remark)
+        remark = BINS
+        if name == "fidelity.missing":
+            remark = "These have missing values in some table." if lacking else "No table misses a value."
+        found[name] = own.estimate(words.format(len(columns)), beside, f"{SINGLE} {remark}")
     return found
 
 

@@ -210,8 +210,8 @@ def _estimate(found: Mapping[str, Figure], words: str, rows: int) -> Estimate:
         method="delta method and jackknife over rows",
         direction="higher",
         sentence=(
-            f"{words}: {own.value:.4f}, where {beside(controls)}. {rows} rows of each table, as ranks and "
-            f"indicators."
+            f"{words}: {own.value:.4f}, where {beside(controls)}. {rows} rows of each table; a number's "
+            f"place is its rank among real rows, and any two categories are 1 apart."
         ),
         controls=controls,
     )

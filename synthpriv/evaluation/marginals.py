@@ -37,10 +37,14 @@ class Coded:
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Joint:
-    """One marginal of two tables: the joint codes that are listed, and the share of rows with each."""
+    """One marginal of two tables: the joint codes that are listed, and the share of rows with each.
+
+    noise: the total variation of two samples of one population, on average.
+    """
 
     group: Group
     total_variation: float
+    noise: float
     codes: Array
     first: Floats
     second: Floats
@@ -50,7 +54,8 @@ class Joint:
 class Marginals:
     """Total variation of many marginals: the mean as a distance, and each marginal's own.
 
-    singles: the marginals of one column, in order. worst: the WORST other ones, the worst first.
+    noises: what two samples of one population would show of each. singles: the marginals of one column, in
+    order. worst: of the other ones, those that are the furthest beyond their noise, the worst first.
     """
 
     mean: float
@@ -58,6 +63,7 @@ class Marginals:
     noise: float
     bias: float
     each: tuple[float, ...]
+    noises: tuple[float, ...] = ()
     singles: tuple[Joint, ...] = ()
     worst: tuple[Joint, ...] = ()
 
@@ -151,7 +157,8 @@ class _Found:
         self._each: list[float] = []
         self._singles: list[Joint] = []
         self._worst: list[Joint] = []
-        self._noise = self._bias = 0.0
+        self._noises: list[float] = []
+        self._bias = 0.0
         self._samples = (first.sample, second.sample) if len(first.sample) else ()
         self._influence = [np.zeros(len(sample)) for sample in self._samples]
 
@@ -161,19 +168,25 @@ class _Found:
         listed, first, second = own.beside(other)
         shares = first / own.rows, second / other.rows
         difference = shares[0] - shares[1]
-        distance = float(np.abs(difference).sum() / 2)
-        self._each.append(distance)
-        found = Joint(group=group, total_variation=distance, codes=listed, first=shares[0], second=shares[1])
+        chance = chance_gaps(first + second, self._rows) if self._samples else np.zeros(len(listed))
+        found = Joint(
+            group=group,
+            total_variation=float(np.abs(difference).sum() / 2),
+            noise=float(chance.sum() / 2),
+            codes=listed,
+            first=shares[0],
+            second=shares[1],
+        )
+        self._each.append(found.total_variation)
+        self._noises.append(found.noise)
         if len(group) == 1:
             self._singles.append(found)
         if not self._samples:
             return
         if len(group) > 1:
             self._worst.append(found)
-            self._worst.sort(key=lambda one: (one.total_variation, one.group), reverse=True)
+            self._worst.sort(key=lambda one: (one.total_variation - one.noise, one.group), reverse=True)
             del self._worst[WORST:]
-        chance = chance_gaps(first + second, self._rows)
-        self._noise += float(chance.sum() / 2)
         self._bias += float(bias_of_gaps(difference, chance).sum() / 2)
         sign = np.sign(difference)
         for influence, sample in zip(self._influence, self._samples, strict=True):
@@ -187,9 +200,10 @@ class _Found:
         return Marginals(
             mean=float(np.mean(self._each)),
             error=standard_error((influences[0], influences[1]), self._rows) if influences else 0.0,
-            noise=self._noise / len(self._each),
+            noise=float(np.mean(self._noises)),
             bias=self._bias / len(self._each),
             each=tuple(self._each),
+            noises=tuple(self._noises),
             singles=tuple(self._singles),
             worst=tuple(self._worst),
         )

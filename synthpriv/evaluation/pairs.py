@@ -19,14 +19,18 @@ DIGITS = 5
 def worst_pairs(
     found: Marginals, pairs: Sequence[Group], names: Sequence[str], bins: Sequence[Bins]
 ) -> tuple[PairComparison, ...]:
-    """The worst pairs, the worst first; those of `found.worst` with their joint shares, the others listed."""
+    """The pairs that are the furthest beyond their noise, the worst first.
+
+    Those of `found.worst` have their joint shares, the others are listed.
+    """
     drawn = {one.group: one for one in found.worst}
-    ranked = sorted(zip(found.each, pairs, strict=True), reverse=True)[:LISTED]
+    all_pairs = list(zip(found.each, found.noises, pairs, strict=True))
+    all_pairs.sort(key=lambda one: (one[0] - one[1], one[2]), reverse=True)
     return tuple(
         _drawn(drawn[group], names, bins)
         if group in drawn
-        else PairComparison(first=names[group[0]], second=names[group[1]], total_variation=value)
-        for value, group in ranked
+        else PairComparison(first=names[group[0]], second=names[group[1]], total_variation=value, noise=noise)
+        for value, noise, group in all_pairs[:LISTED]
     )
 
 
@@ -48,6 +52,7 @@ def _drawn(one: Joint, names: Sequence[str], bins: Sequence[Bins]) -> PairCompar
         first=names[first],
         second=names[second],
         total_variation=one.total_variation,
+        noise=one.noise,
         first_labels=labels[0],
         second_labels=labels[1],
         real=tables[0],
