@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +52,16 @@ class Part:
     noise: float
     bias: float
 
+    def plus(self, other: Part) -> Part:
+        """The sum of two columns' distances between the same tables."""
+        first, second = (one + more for one, more in zip(self.influences, other.influences, strict=True))
+        return Part(
+            value=self.value + other.value,
+            influences=(first, second),
+            noise=self.noise + other.noise,
+            bias=self.bias + other.bias,
+        )
+
 
 def judge_shares(
     singles: Mapping[str, Sequence[Joint]], samples: tuple[Codes, Codes], rows: tuple[int, int]
@@ -74,7 +85,8 @@ def judge_shares(
     found = {}
     for name, words in SHARES.items():
         columns = (lacking or every) if name == "fidelity.missing" else every
-        own = mean_distance([parts[name](singles["synthetic"][at]) for at in columns], rows)
+        total = reduce(Part.plus, (parts[name](singles["synthetic"][at]) for at in columns))
+        own = mean_distance(total, len(columns), rows)
         beside = {
             control: float(np.mean([controls[name](one[at]) for at in columns]))
             for control, one in singles.items()
@@ -99,33 +111,37 @@ def judge_numbers(contenders: Mapping[str, Cells], holdout: Cells) -> dict[str, 
     ]
     if not at_numbers:
         return {}
-    parts: dict[str, dict[str, list[Part]]] = {name: {} for name in NUMBERS}
-    for contender, cells in contenders.items():
-        both = [
-            number_parts(cells.positions[:, at], holdout.positions[:, at], holdout.columns[at].size)
-            for at in at_numbers
-        ]
-        for name, column_parts in zip(NUMBERS, zip(*both, strict=True), strict=True):
-            parts[name][contender] = list(column_parts)
+    totals = {
+        contender: reduce(
+            lambda sums, more: (sums[0].plus(more[0]), sums[1].plus(more[1])),
+            (
+                number_parts(cells.positions[:, at], holdout.positions[:, at], holdout.columns[at].size)
+                for at in at_numbers
+            ),
+        )
+        for contender, cells in contenders.items()
+    }
     found = {}
-    for name, words in NUMBERS.items():
-        own = mean_distance(parts[name].pop("synthetic"), (len(contenders["synthetic"]), len(holdout)))
+    for order, (name, words) in enumerate(NUMBERS.items()):
+        rows = (len(contenders["synthetic"]), len(holdout))
+        own = mean_distance(totals["synthetic"][order], len(at_numbers), rows)
         beside = {
-            control: float(np.mean([part.value for part in columns]))
-            for control, columns in parts[name].items()
+            control: both[order].value / len(at_numbers)
+            for control, both in totals.items()
+            if control != "synthetic"
         }
         found[name] = own.estimate(words.format(len(at_numbers)), beside, SINGLE)
     return found
 
 
-def mean_distance(parts: Sequence[Part], rows: tuple[int, int]) -> Distance:
-    """The mean over columns of distances between the same two tables of `rows` rows."""
-    first, second = (sum((part.influences[at] for part in parts), np.zeros(1)) for at in (0, 1))
+def mean_distance(total: Part, columns: int, rows: tuple[int, int]) -> Distance:
+    """The mean of so many columns' distances, from their sum; rows: the two tables' number of rows."""
+    first, second = (one / columns for one in total.influences)
     return Distance(
-        value=float(np.mean([part.value for part in parts])),
-        error=standard_error((first / len(parts), second / len(parts)), rows),
-        noise=float(np.mean([part.noise for part in parts])),
-        bias=float(np.mean([part.bias for part in parts])),
+        value=total.value / columns,
+        error=standard_error((first, second), rows),
+        noise=total.noise / columns,
+        bias=total.bias / columns,
     )
 
 

@@ -116,8 +116,8 @@ def judge_fidelity(
         Findings(
             estimates=estimates,
             association_names=holdout.names,
-            association_real=_matrix(holdout),
-            association_synthetic=_matrix(tables.synthetic),
+            association_real=_matrix(holdout.sample(spending.association_rows, rng)),
+            association_synthetic=_matrix(tables.synthetic.sample(spending.association_rows, rng)),
             notes=tuple(notes),
         )
     )

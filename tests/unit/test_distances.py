@@ -158,7 +158,7 @@ def test_the_interval_of_jensen_shannon_holds_the_truth(name: str) -> None:
     for first, second in draws(name):
         one = counted(first, second).singles[0]
         part = _jensen_shannon_part(one, (first[:, None], second[:, None]), SIZES)
-        found.append(mean_distance([part], SIZES))
+        found.append(mean_distance(part, 1, SIZES))
     assert holds(found, float(jensen_shannon(*POPULATIONS[name]))) >= COVERED
 
 
@@ -170,7 +170,7 @@ def test_the_intervals_of_distances_of_numbers_hold_the_truth(name: str) -> None
     for pair in draws(name):
         masked = [np.where(rng.random(len(one)) < 0.2, MISSING, one) for one in pair]
         for at, part in enumerate(number_parts(masked[0], masked[1], 12)):
-            found[at].append(mean_distance([part], SIZES))
+            found[at].append(mean_distance(part, 1, SIZES))
     assert holds(found[0], float(below.max())) >= COVERED
     assert holds(found[1], float(below.sum() / 11)) >= COVERED
     if name == "far":
@@ -187,7 +187,7 @@ def test_the_interval_of_missing_rates_holds_the_truth(shares: tuple[float, floa
         first, second = (rng.random(n) < share for n, share in zip(SIZES, shares, strict=True))
         codes = [one.astype(np.int64) for one in (first, second)]
         part = _missing_part(counted(*codes, 2).singles[0], (codes[0][:, None], codes[1][:, None]), SIZES)
-        found.append(mean_distance([part], SIZES))
+        found.append(mean_distance(part, 1, SIZES))
     assert holds(found, abs(shares[0] - shares[1])) >= COVERED
 
 
