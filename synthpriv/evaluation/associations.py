@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
 from synthpriv.evaluation.cells import Array, Cells, is_numeric
+from synthpriv.evaluation.distances import HALF_NORMAL, Distance, bias_of_gaps
+from synthpriv.evaluation.estimate import Estimate
 from synthpriv.schema.values import MISSING
 
 Floats = npt.NDArray[np.float64]
+RESAMPLED_ROWS = 10_000  # the bootstrap's; its spread is scaled to all rows
 
 
 def association_matrix(cells: Cells) -> Floats:
@@ -34,6 +40,49 @@ def association_matrix(cells: Cells) -> Floats:
             ratio = correlation_ratio(code[inside], numbers[inside, column])
             matrix[at, number] = matrix[number, at] = ratio
     return matrix
+
+
+def judge_associations(
+    contenders: Mapping[str, Cells], holdout: Cells, rows: int, resamples: int, seed: int
+) -> Estimate:
+    """The figure "fidelity.association": the mean difference of association between pairs of columns.
+
+    As many rows of each table are read, at most `rows`: associations of lists are larger in fewer rows. The
+    tables have at least two columns.
+    """
+    rng = np.random.default_rng(seed)
+    rows = min(rows, len(holdout), *map(len, contenders.values()))
+    real = holdout.sample(rows, rng)
+    sampled = {name: cells.sample(rows, rng) for name, cells in contenders.items()}
+    matrix = association_matrix(real)
+    gaps = {name: association_matrix(cells) - matrix for name, cells in sampled.items()}
+    some = min(rows, RESAMPLED_ROWS)
+    both = sampled["synthetic"].sample(some, rng), real.sample(some, rng)
+    redrawn = np.array([_redrawn_difference(*both, rng) for _ in range(resamples)])
+    upper = np.triu_indices(len(matrix), k=1)
+    spread = (redrawn - redrawn.mean(axis=0))[:, *upper] * math.sqrt(some / rows)
+    own, *controls = (float(np.abs(gap[upper]).mean()) for gap in gaps.values())
+    chance = HALF_NORMAL * np.std(spread, axis=0, ddof=1)
+    found = Distance(
+        value=own,
+        error=float(np.std(np.abs(gaps["synthetic"][upper] + spread).mean(axis=1), ddof=1)),
+        noise=float(chance.mean()),
+        bias=float(bias_of_gaps(gaps["synthetic"][upper], chance).mean()),
+    )
+    return found.estimate(
+        "Mean absolute difference of association between pairs of columns (Pearson between numbers, Cramer's "
+        "V between lists, correlation ratio between one of each), synthetic table against real holdout",
+        dict(zip(list(gaps)[1:], controls, strict=True)),
+        f"Read from {rows} rows of each table.",
+        method=f"bootstrap standard error over rows, {resamples} resamples",
+    )
+
+
+def _redrawn_difference(first: Cells, second: Cells, rng: np.random.Generator) -> Floats:
+    """The difference of two tables' association matrices, each from as many rows drawn with replacement."""
+    redrawn = (cells.take(rng.integers(0, len(cells), len(cells))) for cells in (first, second))
+    own, other = (association_matrix(cells) for cells in redrawn)
+    return own - other
 
 
 def pearson(numbers: Array, present: Array) -> Floats:
@@ -76,12 +125,6 @@ def correlation_ratio(codes: Array, numbers: Array) -> float:
     if total <= 1e-12 * max(float(np.sum(numbers**2)), 1e-300):
         return 0.0
     return float(np.sqrt(min(np.sum(counts * (means - centre) ** 2) / total, 1.0)))
-
-
-def mean_difference(first: Array, second: Array) -> float:
-    """The mean absolute difference of two association matrices over their pairs of columns."""
-    upper = np.triu_indices(len(first), k=1)
-    return float(np.abs(first - second)[upper].mean()) if len(upper[0]) else 0.0
 
 
 def _centred(positions: Array, present: Array) -> Floats:

@@ -31,13 +31,15 @@ class ColumnComparison:
 class PairComparison:
     """The total variation (0..1) between the joint shares of two columns.
 
-    real, synthetic: the share of rows in each cell, a row per label of the first column and a cell per label
-    of the second; all empty for a pair that is listed and not drawn.
+    noise: what it is on average for two samples of one population; many cells make it large. real,
+    synthetic: the share of rows in each cell, a row per label of the first column and a cell per label of the
+    second; all empty for a pair that is listed and not drawn.
     """
 
     first: str
     second: str
     total_variation: float
+    noise: float = 0.0
     first_labels: tuple[str, ...] = ()
     second_labels: tuple[str, ...] = ()
     real: tuple[tuple[float, ...], ...] = ()

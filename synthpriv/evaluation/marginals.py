@@ -10,16 +10,21 @@ import numpy as np
 import numpy.typing as npt
 
 from synthpriv.evaluation.cells import Array
+from synthpriv.evaluation.distances import Distance, bias_of_gaps, chance_gaps, standard_error
 
 Floats = npt.NDArray[np.float64]
 Group = tuple[int, ...]
 
 MOST_COUNTERS = 1 << 22  # of one table at a time: 32 MiB
+WORST = 5
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Coded:
-    """A table as bin codes: a random sample (rows, columns), and `chunks`, which reads every row."""
+    """A table as bin codes: a random sample (rows, columns), and `chunks`, which reads every row.
+
+    The standard error and the noise are found for tables whose sample has rows.
+    """
 
     sample: Array
     chunks: Callable[[], Iterable[Array]]
@@ -30,17 +35,42 @@ class Coded:
         return cls(sample=codes, chunks=lambda: [codes])
 
 
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Joint:
+    """One marginal of two tables: the joint codes that are listed, and the share of rows with each.
+
+    noise: the total variation of two samples of one population, on average.
+    """
+
+    group: Group
+    total_variation: float
+    noise: float
+    codes: Array
+    first: Floats
+    second: Floats
+
+
 @dataclass(frozen=True, kw_only=True)
 class Marginals:
-    """Total variation of many marginals: the mean with its standard error, and each marginal's own.
+    """Total variation of many marginals: the mean as a distance, and each marginal's own.
 
-    shares: of marginals of one column, the share of rows in each bin: of the first table, of the second.
+    noises: what two samples of one population would show of each. singles: the marginals of one column, in
+    order. worst: of the other ones, those that are the furthest beyond their noise, the worst first.
     """
 
     mean: float
     error: float
+    noise: float
+    bias: float
     each: tuple[float, ...]
-    shares: tuple[tuple[Floats, Floats], ...] = ()
+    noises: tuple[float, ...] = ()
+    singles: tuple[Joint, ...] = ()
+    worst: tuple[Joint, ...] = ()
+
+    @property
+    def distance(self) -> Distance:
+        """The mean as a distance."""
+        return Distance(value=self.mean, error=self.error, noise=self.noise, bias=self.bias)
 
 
 class Tally:
@@ -62,16 +92,20 @@ class Tally:
         weights = np.concatenate([self._counts, counts])
         self._codes, self._counts = merged, np.bincount(place, weights=weights).astype(np.int64)
 
-    def beside(self, other: Tally) -> tuple[Floats, Floats, Callable[[Array], Array]]:
-        """The share of each code in both tables, and what finds a code's place among them."""
+    def beside(self, other: Tally) -> tuple[Array, Array, Array]:
+        """The codes that are listed in both tables, in order, and how often each occurs in each of them."""
         own_codes, other_codes = self._codes, other._codes
         if own_codes is None or other_codes is None:
-            return self._counts / self.rows, other._counts / other.rows, lambda codes: codes
+            return np.arange(len(self._counts)), self._counts, other._counts
         both = np.union1d(own_codes, other_codes)
-        first, second = np.zeros(len(both)), np.zeros(len(both))
-        first[np.searchsorted(both, own_codes)] = self._counts / self.rows
-        second[np.searchsorted(both, other_codes)] = other._counts / other.rows
-        return first, second, lambda codes: np.searchsorted(both, codes)
+        first, second = np.zeros(len(both), dtype=np.int64), np.zeros(len(both), dtype=np.int64)
+        first[np.searchsorted(both, own_codes)] = self._counts
+        second[np.searchsorted(both, other_codes)] = other._counts
+        return both, first, second
+
+    def places(self, codes: Array, listed: Array) -> Array:
+        """Where the codes are in `listed`, which `beside` made."""
+        return codes if self._codes is None else np.searchsorted(listed, codes)
 
 
 def total_variations(
@@ -96,8 +130,7 @@ def total_variations(
         for name, table in contenders.items():
             ours = _count(table, sizes, groups, progress)
             for (family, group), own, other in zip(batch, ours, theirs, strict=True):
-                codes = [joint(one.sample, sizes, group) for one in (table, real)]
-                each[family, name].add(own, other, codes, keep=len(group) == 1)
+                each[family, name].add(group, sizes, own, other)
     return {family: {name: each[family, name].marginals() for name in contenders} for family in families}
 
 
@@ -109,6 +142,8 @@ def passes(sizes: Sequence[int], families: Mapping[str, Sequence[Group]]) -> int
 def joint(codes: Array, sizes: Sequence[int], group: Group) -> Array:
     """One code per row (shape (rows,)) for its combination of the group's codes."""
     combined = codes[:, group[0]]
+    if math.prod(sizes[at] for at in group) > np.iinfo(np.int32).max:
+        combined = combined.astype(np.int64)
     for at in group[1:]:
         combined = combined * sizes[at] + codes[:, at]
     return combined
@@ -120,32 +155,57 @@ class _Found:
     def __init__(self, first: Coded, second: Coded) -> None:
         self._rows = (1, 1)
         self._each: list[float] = []
-        self._shares: list[tuple[Floats, Floats]] = []
-        self._influence = [np.zeros(len(one.sample)) for one in (first, second)]
+        self._singles: list[Joint] = []
+        self._worst: list[Joint] = []
+        self._noises: list[float] = []
+        self._bias = 0.0
+        self._samples = (first.sample, second.sample) if len(first.sample) else ()
+        self._influence = [np.zeros(len(sample)) for sample in self._samples]
 
-    def add(self, own: Tally, other: Tally, codes: Sequence[Array], *, keep: bool) -> None:
-        """One marginal: both tallies, the codes of both samples, and whether its shares are wanted."""
+    def add(self, group: Group, sizes: Sequence[int], own: Tally, other: Tally) -> None:
+        """One marginal: its columns and both tallies."""
         self._rows = (own.rows, other.rows)
-        first, second, place = own.beside(other)
-        difference = first - second
-        self._each.append(float(np.abs(difference).sum() / 2))
-        if keep:
-            self._shares.append((first, second))
+        listed, first, second = own.beside(other)
+        shares = first / own.rows, second / other.rows
+        difference = shares[0] - shares[1]
+        chance = chance_gaps(first + second, self._rows) if self._samples else np.zeros(len(listed))
+        found = Joint(
+            group=group,
+            total_variation=float(np.abs(difference).sum() / 2),
+            noise=float(chance.sum() / 2),
+            codes=listed,
+            first=shares[0],
+            second=shares[1],
+        )
+        self._each.append(found.total_variation)
+        self._noises.append(found.noise)
+        if len(group) == 1:
+            self._singles.append(found)
+        if not self._samples:
+            return
+        if len(group) > 1:
+            self._worst.append(found)
+            self._worst.sort(key=lambda one: (one.total_variation - one.noise, one.group), reverse=True)
+            del self._worst[WORST:]
+        self._bias += float(bias_of_gaps(difference, chance).sum() / 2)
         sign = np.sign(difference)
-        for influence, sampled in zip(self._influence, codes, strict=True):
-            influence += sign[place(sampled)]
+        for influence, sample in zip(self._influence, self._samples, strict=True):
+            influence += sign[own.places(joint(sample, sizes, group), listed)]
 
     def marginals(self) -> Marginals:
         if not self._each:
-            return Marginals(mean=0.0, error=0.0, each=())
+            return Marginals(mean=0.0, error=0.0, noise=0.0, bias=0.0, each=())
         scale = 2 * len(self._each)
-        spreads = zip(self._influence, self._rows, strict=True)
-        variance = sum(float(np.var(influence / scale)) / rows for influence, rows in spreads)
+        influences = tuple(influence / scale for influence in self._influence)
         return Marginals(
             mean=float(np.mean(self._each)),
-            error=math.sqrt(variance),
+            error=standard_error((influences[0], influences[1]), self._rows) if influences else 0.0,
+            noise=float(np.mean(self._noises)),
+            bias=self._bias / len(self._each),
             each=tuple(self._each),
-            shares=tuple(self._shares),
+            noises=tuple(self._noises),
+            singles=tuple(self._singles),
+            worst=tuple(self._worst),
         )
 
 

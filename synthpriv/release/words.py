@@ -19,6 +19,7 @@ CONTROL_MARKS = {
     "real rows": "real",
     "holdout rows": "real",
     "independent columns": "floor",
+    "constant columns": "floor",
     "ceiling of the claim": "ceiling",
     "leaky copy": "leaky",
 }
@@ -34,20 +35,84 @@ FIGURE_WORDS = {
     "fidelity.tvd1": FigureWords(
         label="Single columns",
         help="For each column: the share of cells that would have to change for the synthetic column "
-        "to have the real one's shares (total variation, 0 to 1). The figure is the average over "
-        "the columns. Numbers are first sorted into bins.",
+        "to have the real one's shares (total variation, 0 to 1, low is good). The figure is the average "
+        "over the columns. Numbers are first sorted into bins. Columns drawn independently of each other "
+        "are as good as real rows here; constant columns show what bad looks like.",
     ),
     "fidelity.tvd2": FigureWords(
         label="Pairs of columns",
-        help="The same distance for every pair of columns, averaged. It shows whether columns belong "
-        "together as they do in the real table: columns drawn independently of each other can be "
+        help="The same distance for every pair of columns, averaged (low is good). It shows whether columns "
+        "belong together as they do in the real table: columns drawn independently of each other can be "
         "perfect one by one and still miss every relation.",
+    ),
+    "fidelity.tvd3": FigureWords(
+        label="Triples of columns",
+        help="The same distance for three columns at a time, averaged over all triples or a random sample "
+        "of them (low is good). Bins are coarser than those of pairs, so the two figures cannot be compared "
+        "with each other, only with their controls.",
+    ),
+    "fidelity.jensen_shannon": FigureWords(
+        label="Single columns, Jensen-Shannon",
+        help="Another distance between a column's real and synthetic shares (0 to 1, low is good), averaged "
+        "over the columns. It weighs values that only one of the tables has more than total variation does.",
+    ),
+    "fidelity.kolmogorov_smirnov": FigureWords(
+        label="Numbers, largest gap",
+        help="For each column of numbers or moments: over all thresholds, the largest difference between the "
+        "real and the synthetic share of rows below it (0 to 1, low is good), averaged over the columns.",
+    ),
+    "fidelity.wasserstein": FigureWords(
+        label="Numbers, mean shift",
+        help="For each column of numbers or moments: how far the synthetic values would have to move on "
+        "average to be spread as the real ones are (low is good), as a share of the column's declared range, "
+        "so that a generous range makes it small. Averaged over the columns.",
+    ),
+    "fidelity.missing": FigureWords(
+        label="Missing values",
+        help="The average absolute difference between a column's real and synthetic share of missing values "
+        "(low is good), over the columns that have any.",
     ),
     "fidelity.association": FigureWords(
         label="Associations",
         help="The average absolute difference between the real and the synthetic association of two "
-        "columns: Pearson's correlation for numbers, Cramer's V for categories, the correlation "
-        "ratio for one of each.",
+        "columns (low is good): Pearson's correlation for numbers, Cramer's V for categories, the "
+        "correlation ratio for one of each.",
+    ),
+    "fidelity.queries": FigureWords(
+        label="Random questions",
+        help="How far off the synthetic table's answer to a question such as 'which share of rows is 30 to "
+        "45, married and in one of these jobs?' is on average (absolute error in shares of rows, low is "
+        "good), over many random questions about three columns.",
+    ),
+    "fidelity.c2st.auc": FigureWords(
+        label="Classifier that looks for synthetic rows",
+        help="A strong classifier learns to tell synthetic rows from real ones and is tested on rows that it "
+        "has not seen. 0.5 is best: it cannot tell. Near 1, some trait gives the synthetic rows away; it "
+        "may be one that does not matter to you, so look at it together with pairs and triples.",
+    ),
+    "fidelity.precision": FigureWords(
+        label="Precision of whole rows",
+        help="Do synthetic rows lie where real rows lie? For every share, the densest region that holds that "
+        "share of the real rows should hold the same share of the synthetic ones (alpha-precision, averaged "
+        "over all shares; 1 is best). Rows that mix traits which do not occur together lower it.",
+    ),
+    "fidelity.recall": FigureWords(
+        label="Recall of whole rows",
+        help="The same with the roles exchanged (beta-recall; 1 is best): it falls when kinds of real people "
+        "are left out of the synthetic table. A smoke test for all else: a table that scatters too widely, "
+        "as independent columns do, can score high.",
+    ),
+    "fidelity.density": FigureWords(
+        label="Density of whole rows",
+        help="A smoke test: how closely synthetic rows are surrounded by real ones; about 1 for real rows, "
+        "below that for rows in empty regions. Many copies of one typical row reach 1 and more, so a high "
+        "figure alone is no proof of anything.",
+    ),
+    "fidelity.coverage": FigureWords(
+        label="Coverage of whole rows",
+        help="The share of real rows that have a synthetic row at least as close as their fifth real "
+        "neighbour (high is good; real rows reach about 0.97). It falls when kinds of people are left out "
+        "and when rows lie in the wrong places.",
     ),
     "utility.auc": FigureWords(
         label="Models trained on the table",

@@ -10,17 +10,13 @@ from scipy.stats import ks_2samp, pearsonr, wasserstein_distance
 from scipy.stats.contingency import association
 
 from synthpriv.evaluation.associations import association_matrix, correlation_ratio, cramers_v
+from synthpriv.evaluation.bins import GROUPS, Bins, bin_codes, holdout_bins
 from synthpriv.evaluation.cells import Tables, read_cells
-from synthpriv.evaluation.fidelity import (
-    bin_codes,
-    compare_columns,
-    holdout_bins,
-    jensen_shannon,
-    judge_fidelity,
-    kolmogorov_smirnov,
-    wasserstein,
-)
+from synthpriv.evaluation.columns import compare_columns, jensen_shannon, kolmogorov_smirnov, wasserstein
+from synthpriv.evaluation.effort import Effort
+from synthpriv.evaluation.fidelity import _triples, judge_fidelity
 from synthpriv.evaluation.marginals import Coded, Marginals, total_variations
+from synthpriv.evaluation.pairs import worst_pairs
 from synthpriv.schema import Boolean, Categorical, DateTime, Float, Integer, Schema
 
 SCHEMA = Schema(
@@ -124,7 +120,8 @@ def test_column_comparisons_are_complete_and_scaled() -> None:
     bins = holdout_bins(cells(real))
     first, second = (bin_codes(cells(table), bins) for table in (made, real))
     singles = [(at,) for at in range(len(bins))]
-    shares = variations(first, second, [len(one.labels) for one in bins], singles).shares
+    counted = variations(first, second, [len(one.labels) for one in bins], singles).singles
+    shares = [(one.first, one.second) for one in counted]
     by_name = {one.name: one for one in compare_columns(cells(real), cells(made), bins, shares)}
     for one in by_name.values():
         assert sum(one.real) == pytest.approx(1)
@@ -182,7 +179,7 @@ def test_shuffled_columns_score_as_the_floor_and_real_rows_as_the_best() -> None
     scores = {}
     for name, made in {"real": people(4000, 8), "shuffled": independent(train, 9)}.items():
         tables = Tables(synthetic=cells(made), train=cells(train), holdout=cells(holdout))
-        scores[name] = judge_fidelity(tables, seed=0).estimates
+        scores[name] = judge_fidelity(tables, 0, Effort.quick).estimates
     for name in ("fidelity.tvd2", "fidelity.association"):
         best, floor = (scores["real"][name].controls[key] for key in ("real rows", "independent columns"))
         assert floor > 1.5 * best
@@ -200,7 +197,81 @@ def test_worst_pairs_name_the_broken_pair_first() -> None:
     holdout = people(2000, 10)
     made = people(2000, 11).assign(member=lambda table: table["age"].fillna(0) < 50)
     tables = Tables(synthetic=cells(made), train=cells(people(2000, 12)), holdout=cells(holdout))
-    found = judge_fidelity(tables, seed=0)
+    found = judge_fidelity(tables, 0, Effort.quick)
     assert {found.worst_pairs[0].first, found.worst_pairs[0].second} == {"age", "member"}
-    values = [pair.total_variation for pair in found.worst_pairs]
+    values = [pair.total_variation - pair.noise for pair in found.worst_pairs]
     assert values == sorted(values, reverse=True)
+
+
+def test_a_drawn_pair_adds_up_to_its_distance() -> None:
+    holdout, made = people(1500, 13), people(1500, 14).assign(city="z")
+    tables = Tables(synthetic=cells(made), train=cells(people(1500, 15)), holdout=cells(holdout))
+    pairs = judge_fidelity(tables, 0, Effort.quick).worst_pairs
+    assert [bool(pair.real) for pair in pairs] == [True] * 5 + [False] * 5
+    for pair in pairs[:5]:
+        real, synthetic = np.array(pair.real), np.array(pair.synthetic)
+        assert real.shape == synthetic.shape == (len(pair.first_labels), len(pair.second_labels))
+        assert max(real.shape) <= 22
+        assert real.sum() == pytest.approx(1, abs=0.01)
+        assert np.abs(real - synthetic).sum() / 2 == pytest.approx(pair.total_variation, abs=0.01)
+    at = pairs[0].first_labels.index("z") if pairs[0].first == "city" else pairs[0].second_labels.index("z")
+    table = np.array(pairs[0].synthetic)
+    assert (table if pairs[0].first == "city" else table.T)[at].sum() == pytest.approx(1, abs=0.01)
+
+
+def test_the_rare_values_of_a_long_list_are_drawn_together() -> None:
+    names = [f"v{at:02d}" for at in range(60)]
+    bins = Bins(edges=None, labels=(*names, "undeclared", "missing"), groups=np.zeros(62, np.int32))
+    rng = np.random.default_rng(16)
+    codes = [np.column_stack([rng.integers(0, 60, 4000) ** 2 // 60, rng.integers(0, 2, 4000)]) for _ in "ab"]
+    two = Bins(edges=None, labels=("no", "yes", "undeclared", "missing"), groups=np.zeros(4, np.int32))
+    found = variations(codes[0], codes[1], [62, 4], [(0, 1)])
+    (pair,) = worst_pairs(found, [(0, 1)], ("long", "short"), [bins, two])
+    assert len(pair.first_labels) == 20
+    assert pair.first_labels[0] == "v00"
+    assert pair.first_labels[-1].endswith(" others")
+    assert pair.second_labels == ("no", "yes")
+    assert np.sum(pair.real) == pytest.approx(1, abs=0.001)
+
+
+def test_triples_are_all_or_a_sample_of_the_coarser_bins() -> None:
+    rng = np.random.default_rng(17)
+    assert _triples(4, 10, rng) == [(4, 5, 6), (4, 5, 7), (4, 6, 7), (5, 6, 7)]
+    drawn = _triples(40, 50, rng)
+    assert len(set(drawn)) == 50
+    assert all(40 <= a < b < c < 80 for a, b, c in drawn)
+    assert _triples(2, 10, rng) == []
+    bins = holdout_bins(cells(people(500, 18)))
+    for one in bins:
+        assert len(one.groups) == len(one.labels)
+        assert one.groups.max() <= GROUPS + 1
+        assert (np.diff(one.groups[-3:]) == 1).all() or one.edges is None
+
+
+def test_every_figure_orders_the_obvious_tables() -> None:
+    train, holdout = people(1000, 19), people(1000, 20)
+    common = {name: train[name].mode()[0] for name in train}
+    made = {
+        "real": people(1000, 21),
+        "independent": independent(train, 22),
+        "constant": train.assign(**common),
+    }
+    found = {}
+    for name, table in made.items():
+        tables = Tables(synthetic=cells(table), train=cells(train), holdout=cells(holdout))
+        found[name] = {
+            figure: one.value if one.direction == "lower" else abs(one.value - 0.5)
+            if one.direction == "half" else 1 - one.value
+            for figure, one in judge_fidelity(tables, 0, Effort.quick).estimates.items()
+        }  # fmt: skip
+    single = {"tvd1", "jensen_shannon", "missing", "kolmogorov_smirnov", "wasserstein"}
+    smoke = {"density"}  # copies of one typical row lie close to real ones
+    for figure in found["real"]:
+        real, floor, worst = (found[name][figure] for name in ("real", "independent", "constant"))
+        name = figure.removeprefix("fidelity.").removesuffix(".auc")
+        assert real < worst or name in smoke, figure
+        if name in single:
+            assert real == pytest.approx(floor, abs=0.03), figure
+        else:
+            assert real < floor, figure
+        assert floor < worst or name in smoke, figure
