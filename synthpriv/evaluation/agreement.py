@@ -19,6 +19,7 @@ from synthpriv.evaluation.models import Predictor
 from synthpriv.evaluation.targets import Target
 
 FEWEST_FEATURES = 3
+MOST_CELLS = 4_000_000  # of permuted rows at a time: a forest costs a call per tree, however few its rows
 NOISE = 2.0  # standard errors within which an importance counts as none
 
 
@@ -41,24 +42,30 @@ def permutation_importances(
 
     orders: permutations of the test rows; the loss is averaged over them (Breiman 2001).
     """
-    blocks = {form: target.encoder.blocks(form) for form in target.forms}
-    lost = np.zeros((len(target.encoder.features), target.weights.shape[0]))
-    for predictor in predictors.values():
-        whole = target.score(predictor(target.forms))
-        for at in range(len(lost)):
-            for order in orders:
-                lost[at] += whole - target.score(predictor(_permuted(target.forms, blocks, at, order)))
+    features, rows = len(target.encoder.features), len(target.truth)
+    lost = np.zeros((features, len(target.weights)))
+    whole = [target.score(predictor(target.forms)) for predictor in predictors.values()]
+    widest = max(matrix.shape[1] for matrix in target.forms.values())
+    at_once = max(1, MOST_CELLS // (rows * widest))
+    batches = np.split(np.arange(features), range(at_once, features, at_once))
+    for order in orders:
+        for batch in batches:
+            permuted = _permuted(target, batch, order)
+            for predictor, score in zip(predictors.values(), whole, strict=True):
+                for at, predictions in zip(batch, np.split(predictor(permuted), len(batch)), strict=True):
+                    lost[at] += score - target.score(predictions)
     return lost / (len(predictors) * len(orders))
 
 
-def _permuted(
-    forms: Mapping[Form, Array], blocks: Mapping[Form, Sequence[slice]], feature: int, order: Array
-) -> dict[Form, Array]:
+def _permuted(target: Target, batch: Array, order: Array) -> dict[Form, Array]:
+    """The test rows once per feature of the batch, one below the other, that feature's cells permuted."""
     found = {}
-    for form, features in forms.items():
-        block = blocks[form][feature]
-        found[form] = features.copy()
-        found[form][:, block] = features[order, block]
+    for form, matrix in target.forms.items():
+        blocks = target.encoder.blocks(form)
+        copies = np.tile(matrix, (len(batch), 1, 1))
+        for copy, at in zip(copies, batch, strict=True):
+            copy[:, blocks[at]] = matrix[order, blocks[at]]
+        found[form] = copies.reshape(-1, matrix.shape[1])
     return found
 
 

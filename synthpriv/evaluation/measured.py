@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from synthpriv.evaluation.agreement import above_noise, spearman
+from synthpriv.evaluation.cells import Array
 from synthpriv.evaluation.estimate import Direction, Estimate
 from synthpriv.evaluation.groups import GroupScores
 from synthpriv.evaluation.intervals import Floats, percentile_interval
 from synthpriv.evaluation.models import FAMILIES, Learnt
-from synthpriv.evaluation.scores import average_precision, macro_f1
+from synthpriv.evaluation.scores import Side, average_precision, macro_f1
 from synthpriv.evaluation.targets import Target
 
 SYNTHETIC, REAL, INDEPENDENT = "synthetic", "real rows", "independent columns"
@@ -49,13 +50,14 @@ class Judged:
 class Measured:
     """One figure of one target, "utility.STEM[TARGET].OF": its value and resamples, by name of the control.
 
-    what: the figure in words; where: the rest of the sentence, which is about this target only. ceiling,
-    floor: what the controls are, in words.
+    group: the column whose groups it compares ("utility.STEM[TARGET by GROUP]"). what: the figure in words;
+    where: the rest of the sentence, which is about this target only. ceiling, floor: the controls in words.
     """
 
     stem: str
     of: str = ""
     target: str
+    group: str = ""
     what: str
     where: str
     by: Mapping[str, Floats]
@@ -63,9 +65,16 @@ class Measured:
     floor: str = "on independent columns"
     direction: Direction = "higher"
 
-    def name(self, target: str = "") -> str:
-        """The figure's name; without a target it is the mean over targets."""
-        return f"utility.{self.stem}{f'[{target}]' if target else ''}{f'.{self.of}' if self.of else ''}"
+    @property
+    def bare_name(self) -> str:
+        """The name of the figure that joins all targets."""
+        return f"utility.{self.stem}{f'.{self.of}' if self.of else ''}"
+
+    @property
+    def name(self) -> str:
+        """The figure's name."""
+        subject = f"{self.target} by {self.group}" if self.group else self.target
+        return f"utility.{self.stem}[{subject}]{f'.{self.of}' if self.of else ''}"
 
     def estimate(self, where: str, by: Mapping[str, Floats]) -> Estimate:
         """The figure with its interval, widened where resampling blurs an order and so misses the value."""
@@ -88,81 +97,91 @@ class Measured:
 def estimates_of(measured: Sequence[Measured]) -> dict[str, Estimate]:
     """Every figure of every target, after its mean over targets; of gaps between groups, the largest."""
     found: dict[str, Estimate] = {}
-    for name in dict.fromkeys(one.name() for one in measured):
-        same = [one for one in measured if one.name() == name]
-        if same[0].stem == "group_gap":
-            continue
-        by = {control: np.mean([one.by[control] for one in same], axis=0) for control in same[0].by}
-        targets = ", ".join(repr(one.target) for one in same)
-        where = same[0].where if len(same) == 1 else f"to predict {targets} (the mean over the targets)"
-        found[name] = same[0].estimate(where, by)
-        found |= {one.name(one.target): one.estimate(one.where, one.by) for one in same}
-    gaps = {
-        one.name(one.target): one.estimate(one.where, one.by) for one in measured if one.stem == "group_gap"
-    }
-    if gaps:
-        found["utility.group_gap"] = max(gaps.values(), key=lambda gap: gap.value)
-    return found | gaps
+    for bare in dict.fromkeys(one.bare_name for one in measured):
+        same = [one for one in measured if one.bare_name == bare]
+        alone = {one.name: one.estimate(one.where, one.by) for one in same}
+        if same[0].group:
+            found[bare] = max(alone.values(), key=lambda gap: gap.value)
+        else:
+            by = {control: np.mean([one.by[control] for one in same], axis=0) for control in same[0].by}
+            targets = ", ".join(repr(one.target) for one in same)
+            mean = f"to predict {targets} (the mean over the targets)"
+            found[bare] = same[0].estimate(same[0].where if len(same) == 1 else mean, by)
+        found |= alone
+    return found
 
 
 def measure_scores(judged: Judged) -> list[Measured]:
-    """The scores of the families and of each model, and what the synthetic rows add to the real ones."""
-    target, name = judged.target, judged.target.name
-    where = f"to predict {name!r} and tested on {len(target.truth):,} real holdout rows"
-    words, stem = target.score_words, target.score_name
+    """Every score of one target: of the families, of each model, and what synthetic rows add to real ones."""
+    target, words = judged.target, judged.target.score_words
+    where = f"to predict {target.name!r}, {_tested(target)}"
     means = {contender: judged.mean_score(contender) for contender in judged.scores}
-    found = [Measured(stem=stem, target=name, what=f"{words} {TRAINED}", where=where, by=_controls(means))]
-    found += [
-        Measured(
-            stem=stem,
-            of=model,
-            target=name,
-            what=f"{words} of {model.replace('_', ' ')} trained on the synthetic table",
-            where=where,
-            by=_controls({contender: by[model] for contender, by in judged.scores.items()}),
+    shown = {"": (f"{words} {TRAINED}", means)} | {
+        model: (
+            f"{words} of {model.replace('_', ' ')} trained on the synthetic table",
+            {contender: by[model] for contender, by in judged.scores.items()},
         )
         for model in judged.scores[SYNTHETIC]
+    }
+    found = [
+        Measured(
+            stem=target.score_name,
+            of=model,
+            target=target.name,
+            what=what,
+            where=where,
+            by={control: by[control] for control in (SYNTHETIC, REAL, INDEPENDENT)},
+        )
+        for model, (what, by) in shown.items()
     ]
     if target.classes is not None:
-        rarer = " (its rarer class)" if len(target.sides) == 1 else " (the mean over its classes)"
-        for stem, words, score in (
-            ("average_precision", "Average precision", average_precision),
-            ("f1", "F1", macro_f1),
-        ):
-            by = {
-                contender: np.mean(
-                    [
-                        score(
-                            judged.learnt[contender].predictions[model], target.truth, target.sides, weights
-                        )
-                        for model in judged.families
-                    ],
-                    axis=0,
-                )
-                for contender, weights in _weights(target).items()
-            }
-            place = where.replace(" and tested", f"{rarer} and tested")
-            found.append(Measured(stem=stem, target=name, what=f"{words} {TRAINED}", where=place, by=by))
+        found.append(_measure_calls(judged, "average_precision", "Average precision", average_precision))
+        found.append(_measure_calls(judged, "f1", "F1", macro_f1))
     if WITH_SYNTHETIC in means:
         gained = {
             SYNTHETIC: means[WITH_SYNTHETIC] - means[REAL],
             REAL: means[REAL] - means[HALF],
             INDEPENDENT: means[WITH_INDEPENDENT] - means[REAL],
         }
-        what = f"Gain in {words} of three model families (the mean) when synthetic rows join the real ones"
-        halves, floor = "joining the second half of the real rows to the first", "joining independent columns"
         found.append(
             Measured(
                 stem="augmentation",
-                target=name,
-                what=what,
+                target=target.name,
+                what="Gain in score of three model families (the mean) as synthetic rows join the real ones",
                 where=where,
                 by=gained,
-                ceiling=halves,
-                floor=floor,
+                ceiling="joining the second half of the real rows to the first",
+                floor="joining independent columns",
             )
         )
     return found
+
+
+def _measure_calls(
+    judged: Judged, stem: str, words: str, score: Callable[[Array, Array, Sequence[Side], Floats], Floats]
+) -> Measured:
+    """A score that sorts or calls anew with each resample, which the table alone gets: the families' mean."""
+    target = judged.target
+    weights = {SYNTHETIC: target.weights, REAL: target.weights[:1], INDEPENDENT: target.weights[:1]}
+    found = {
+        contender: [
+            score(judged.learnt[contender].predictions[model], target.truth, target.sides, resamples)
+            for model in judged.families
+        ]
+        for contender, resamples in weights.items()
+    }
+    sides = "its classes, the mean" if target.sides[0][1] is None else "its rarer class"
+    return Measured(
+        stem=stem,
+        target=target.name,
+        what=f"{words} {TRAINED}",
+        where=f"to predict {target.name!r} ({sides}), {_tested(target)}",
+        by={contender: np.mean(scores, axis=0) for contender, scores in found.items()},
+    )
+
+
+def _tested(target: Target) -> str:
+    return f"tested on {len(target.truth):,} real holdout rows"
 
 
 def measure_agreement(judged: Judged) -> list[Measured]:
@@ -211,8 +230,8 @@ def measure_gap(scored: GroupScores) -> Measured:
     gains, loses = pairs[SYNTHETIC]
     return Measured(
         stem="group_gap",
-        of=scored.column,
         target=target.name,
+        group=scored.column,
         what=f"Largest change of the gap in {target.score_words} between two groups of {scored.column!r}, "
         f"against training on real rows: {gains!r} gains on {loses!r}",
         where=f"when models predict {target.name!r} on {sum(scored.rows):,} holdout rows of "
@@ -221,13 +240,3 @@ def measure_gap(scored: GroupScores) -> Measured:
         ceiling="training on half of the real rows",
         direction="lower",
     )
-
-
-def _controls(by: Mapping[str, Floats]) -> dict[str, Floats]:
-    return {name: by[name] for name in (SYNTHETIC, REAL, INDEPENDENT)}
-
-
-def _weights(target: Target) -> dict[str, Floats]:
-    """Resamples for the table alone: these scores sort anew for each."""
-    once = target.weights[:1]
-    return {SYNTHETIC: target.weights, REAL: once, INDEPENDENT: once}

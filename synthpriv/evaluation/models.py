@@ -91,8 +91,10 @@ def learn(
     failed: dict[str, str] = {}
     for name in own:
         form: Form = "linear" if name in LINEAR else "ordinal"
-        model = _model(name, target, classes, seed)
-        predictor = _fit(model, form, features, labels, target) if usable else _guesses(target)
+        if usable:
+            predictor = _fit(_model(name, target, classes, seed), form, features, labels, target)
+        else:
+            predictor = _guesses(target)
         predictions[name] = predictor(target.forms)
         if name in FAMILIES[target.score_name]:
             predictors[name] = predictor
