@@ -101,7 +101,7 @@ def run_release(request: ReleaseRequest, progress: Report) -> ReleaseOutcome | N
     draft, or the budget does not suffice. A refused release leaves no table behind. Of several processes all
     fit, and the lead alone goes on: None in the others.
     """
-    for target in request.targets:
+    for target in request.targets or request.schema.targets:
         _check_target(target, request.schema)
     if request.output_format not in SUFFIXES:
         raise ConfigurationError(
