@@ -119,30 +119,14 @@ def evaluate(
     report = progress or (lambda stage, fraction: None)
     effort = Effort(effort)
     check_models(models or {})
-    named = (target,) if isinstance(target, str) else tuple(target or ())
-    for name in named:
-        check_target(real.schema, name)
+    targets, reasons = _usable_targets(real.schema, target)
     report("reading", 0.0)
     tables, notes = read_tables(synthetic, real, seed)
     rows = {name: tables.all_rows(name).rows for name in ("synthetic", "train", "holdout")}
-    targets, reasons = _usable_targets(real.schema, named)
     found = Findings(notes=notes + reasons + _notes_on_size(tables, rows))
     if rows["holdout"] >= FEWEST_ROWS:
-        report("fidelity", 0.05)
         found = found.joined(
-            judge_fidelity(tables, seed, effort, lambda done: report("fidelity", 0.05 + 0.25 * done))
-        )
-        found = found.joined(
-            judge_utility(
-                tables,
-                targets,
-                seed,
-                effort,
-                lambda done: report("utility", 0.3 + 0.5 * done),
-                groups=real.schema.groups,
-                models=models,
-                augmentation=augmentation,
-            )
+            _judge_quality(tables, real.schema, targets, models, augmentation, seed, effort, report)
         )
     report("attacks", 0.8)
     found = found.joined(
@@ -161,12 +145,44 @@ def evaluate(
     )
 
 
-def _usable_targets(schema: Schema, named: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The targets to predict, and the reason why utility of one is left out."""
+def _judge_quality(
+    tables: Tables,
+    schema: Schema,
+    targets: Sequence[str],
+    models: Mapping[str, Any] | None,
+    augmentation: bool,
+    seed: int,
+    effort: Effort,
+    report: Callable[[str, float], None],
+) -> Findings:
+    """Fidelity, then utility."""
+    report("fidelity", 0.05)
+    found = judge_fidelity(tables, seed, effort, lambda done: report("fidelity", 0.05 + 0.25 * done))
+    return found.joined(
+        judge_utility(
+            tables,
+            targets,
+            seed,
+            effort,
+            lambda done: report("utility", 0.3 + 0.5 * done),
+            groups=schema.groups,
+            models=models,
+            augmentation=augmentation,
+        )
+    )
+
+
+def _usable_targets(
+    schema: Schema, target: str | Sequence[str] | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The targets to predict, and why utility of one is left out; raises EvaluationError if it was named."""
+    named = (target,) if isinstance(target, str) else tuple(target or ())
+    for name in named:
+        check_target(schema, name)
     if not named and not schema.targets:
         return (), ("Utility is left out: the schema declares no target, and none was named.",)
-    usable, reasons = [], []
-    for name in named or schema.targets:
+    usable, reasons = list(named), []
+    for name in () if named else schema.targets:
         try:
             check_target(schema, name)
             usable.append(name)
