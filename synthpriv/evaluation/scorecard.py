@@ -22,8 +22,10 @@ from synthpriv.evaluation.effort import Effort
 from synthpriv.evaluation.estimate import Estimate
 from synthpriv.evaluation.fidelity import judge_fidelity
 from synthpriv.evaluation.findings import Findings
+from synthpriv.evaluation.models import check_models
 from synthpriv.evaluation.sampling import Frames, read_tables
-from synthpriv.evaluation.utility import check_target, judge_utility
+from synthpriv.evaluation.targets import check_target
+from synthpriv.evaluation.utility import judge_utility
 from synthpriv.schema import Schema
 
 __all__ = ["ColumnComparison", "Estimate", "PairComparison", "RocCurve", "Scorecard", "evaluate"]
@@ -97,37 +99,35 @@ def evaluate(
     target: str | Sequence[str] | None = None,
     effort: Effort | str = Effort.standard,
     seed: int = 0,
+    models: Mapping[str, Any] | None = None,
+    augmentation: bool = False,
     progress: Callable[[str, float], None] | None = None,
 ) -> Scorecard:
     """Judge a synthetic table against real rows: fidelity, utility and attacks, each with its controls.
 
     synthetic: a table, or what reads it in chunks, anew with each call, where it is larger than memory.
     Marginals count every row; what cannot be counted reads a random sample, and a note says so. target: the
-    columns that utility predicts (default: the schema's targets). effort: "quick", "standard" or "thorough".
-    seed: of samples, models and resamples; the same seed gives the same scorecard. progress: called with a
-    stage and the fraction done. What a table does not allow is left out with a note. Raises EvaluationError
-    when the synthetic table has no row or none of the schema's columns, or when a target was named and
-    cannot be predicted.
+    columns that utility predicts, lists as classes and numbers and dates by regression (default: the
+    schema's targets). effort: "quick", "standard" or "thorough". seed: of samples, models and resamples; the
+    same seed gives the same scorecard. models: unfitted scikit-learn classifiers or regressors by name, to be
+    scored and ranked beside the three families; they get one-hot lists, standardised numbers and flags of
+    missing values. augmentation: whether to measure what synthetic rows add to real ones (always at
+    "thorough"). progress: called with a stage and the fraction done. What a table does not allow is left out
+    with a note. Raises EvaluationError when the synthetic table has no row or none of the schema's columns,
+    when a target was named and cannot be predicted, or when `models` holds anything else.
     """
     report = progress or (lambda stage, fraction: None)
     effort = Effort(effort)
-    named = (target,) if isinstance(target, str) else tuple(target or ())
-    for name in named:
-        check_target(real.schema, name)
+    check_models(models or {})
+    targets, reasons = _usable_targets(real.schema, target)
     report("reading", 0.0)
     tables, notes = read_tables(synthetic, real, seed)
     rows = {name: tables.all_rows(name).rows for name in ("synthetic", "train", "holdout")}
-    targets, reasons = _usable_targets(real.schema, named)
     found = Findings(notes=notes + reasons + _notes_on_size(tables, rows))
     if rows["holdout"] >= FEWEST_ROWS:
-        report("fidelity", 0.05)
         found = found.joined(
-            judge_fidelity(tables, seed, effort, lambda done: report("fidelity", 0.05 + 0.25 * done))
+            _judge_quality(tables, real.schema, targets, models, augmentation, seed, effort, report)
         )
-        for one in targets[:1]:
-            found = found.joined(
-                judge_utility(tables, one, seed, effort, lambda done: report("utility", 0.3 + 0.5 * done))
-            )
     report("attacks", 0.8)
     found = found.joined(
         judge_attacks(
@@ -145,12 +145,44 @@ def evaluate(
     )
 
 
-def _usable_targets(schema: Schema, named: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The targets to predict, and the reason why utility of one is left out."""
+def _judge_quality(
+    tables: Tables,
+    schema: Schema,
+    targets: Sequence[str],
+    models: Mapping[str, Any] | None,
+    augmentation: bool,
+    seed: int,
+    effort: Effort,
+    report: Callable[[str, float], None],
+) -> Findings:
+    """Fidelity, then utility."""
+    report("fidelity", 0.05)
+    found = judge_fidelity(tables, seed, effort, lambda done: report("fidelity", 0.05 + 0.25 * done))
+    return found.joined(
+        judge_utility(
+            tables,
+            targets,
+            seed,
+            effort,
+            lambda done: report("utility", 0.3 + 0.5 * done),
+            groups=schema.groups,
+            models=models,
+            augmentation=augmentation,
+        )
+    )
+
+
+def _usable_targets(
+    schema: Schema, target: str | Sequence[str] | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The targets to predict, and why utility of one is left out; raises EvaluationError if it was named."""
+    named = (target,) if isinstance(target, str) else tuple(target or ())
+    for name in named:
+        check_target(schema, name)
     if not named and not schema.targets:
         return (), ("Utility is left out: the schema declares no target, and none was named.",)
-    usable, reasons = [], []
-    for name in named or schema.targets:
+    usable, reasons = list(named), []
+    for name in () if named else schema.targets:
         try:
             check_target(schema, name)
             usable.append(name)

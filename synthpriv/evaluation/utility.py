@@ -2,234 +2,188 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from synthpriv.errors import EvaluationError, nearest
-from synthpriv.evaluation.cells import FEWEST_ROWS, Array, Cells, Tables, is_numeric
+from synthpriv.evaluation.agreement import FEWEST_FEATURES, compared_importances, permutation_importances
+from synthpriv.evaluation.cells import FEWEST_ROWS, Cells, Tables
 from synthpriv.evaluation.effort import Effort
-from synthpriv.evaluation.estimate import Estimate
 from synthpriv.evaluation.findings import Findings
-from synthpriv.evaluation.intervals import auc, percentile_interval, stratified_weights
-from synthpriv.schema import Schema
-from synthpriv.schema.values import MISSING
+from synthpriv.evaluation.groups import score_groups
+from synthpriv.evaluation.intervals import Floats
+from synthpriv.evaluation.measured import (
+    HALF,
+    INDEPENDENT,
+    REAL,
+    SYNTHETIC,
+    WITH_INDEPENDENT,
+    WITH_SYNTHETIC,
+    Judged,
+    Measured,
+    estimates_of,
+    measure_agreement,
+    measure_gap,
+    measure_scores,
+)
+from synthpriv.evaluation.models import Learnt, entered_for, learn
+from synthpriv.evaluation.targets import Target, read_target
 
-Floats = npt.NDArray[np.float64]
-MOST_TRAINING_ROWS = 50_000
-MOST_TEST_ROWS = 20_000
-MOST_CLASSES = 20
-MOST_INDICATORS = 50
-MODELS = {"logistic_regression": "linear", "random_forest": "ordinal", "gradient_boosting": "ordinal"}
+MOST_IMPORTANCE_CELLS = 250_000  # test rows times features: a wide table takes fewer rows
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeatureEncoder:
-    """Cells -> features, fixed by the schema and the real training rows, the same for every table.
+class Work:
+    """The most rows to learn from, to test on, and to permute `repeats` times for importances."""
 
-    features: the feature columns' indices. kept: per feature, the categories with an indicator (the most
-    common, where there are many), or None for a number. middle, spread: per feature, for numbers.
-    """
-
-    features: tuple[int, ...]
-    kept: tuple[Array | None, ...]
-    middle: tuple[float, ...]
-    spread: tuple[float, ...]
-
-    @classmethod
-    def fit(cls, train: Cells, target: str) -> FeatureEncoder:
-        """The encoder of every column but the target."""
-        features = tuple(at for at, name in enumerate(train.names) if name != target)
-        kept: list[Array | None] = []
-        middle, spread = [], []
-        for at in features:
-            positions = train.positions[:, at]
-            present = positions[positions != MISSING]
-            if is_numeric(train.columns[at]):
-                kept.append(None)
-                middle.append(float(present.mean()) if len(present) else 0.0)
-                spread.append(float(present.std()) if len(present) else 0.0)
-            else:
-                common = np.argsort(-np.bincount(present, minlength=train.columns[at].size), kind="stable")
-                kept.append(np.sort(common[:MOST_INDICATORS]))
-                middle.append(0.0)
-                spread.append(0.0)
-        return cls(features=features, kept=tuple(kept), middle=tuple(middle), spread=tuple(spread))
-
-    def encode(self, cells: Cells, form: str) -> Array:
-        """The features in the form that a model needs, "linear" or "ordinal"."""
-        return self.linear(cells) if form == "linear" else self.ordinal(cells)
-
-    def linear(self, cells: Cells) -> Array:
-        """(rows, indicators and numbers): one-hot lists, standardised numbers within +-10, missing flags.
-
-        An unknown category has no indicator; a missing number is the mean, with its flag set.
-        """
-        blocks = []
-        for at, kept, middle, spread in zip(self.features, self.kept, self.middle, self.spread, strict=True):
-            positions = cells.positions[:, at, None]
-            missing = (positions == MISSING) & ~cells.outside[:, at, None]
-            if kept is None:
-                standard = np.clip((positions - middle) / (spread or 1.0), -10.0, 10.0)
-                block = np.where(positions == MISSING, 0.0, standard)
-            else:
-                block = positions == kept
-            blocks += [block.astype(np.float32), missing.astype(np.float32)]
-        return np.hstack(blocks)
-
-    def ordinal(self, cells: Cells) -> Array:
-        """(rows, features): positions as they are, for trees; missing is -1, an unknown category -2."""
-        features = list(self.features)
-        unknown = cells.outside[:, features] & (cells.positions[:, features] == MISSING)
-        return np.where(unknown, -2, cells.positions[:, features]).astype(np.float32)
+    train: int
+    test: int
+    importance_rows: int
+    repeats: int
 
 
-def check_target(schema: Schema, target: str) -> None:
-    """Raise EvaluationError unless `target` is a categorical or boolean column of the schema."""
-    if target not in schema.columns:
-        raise EvaluationError(
-            f"target must be a column of the schema, found {target!r}. {nearest(target, schema.columns)}"
-        )
-    kind = schema.columns[target].kind
-    if kind not in ("categorical", "boolean"):
-        raise EvaluationError(
-            f"target must be a categorical or boolean column, found {target!r} ({kind}); name another column "
-            f"or declare its values as categories."
-        )
+WORK = {
+    Effort.quick: Work(train=10_000, test=10_000, importance_rows=2_000, repeats=1),
+    Effort.standard: Work(train=50_000, test=20_000, importance_rows=5_000, repeats=2),
+    Effort.thorough: Work(train=100_000, test=50_000, importance_rows=20_000, repeats=5),
+}
 
 
 def judge_utility(
     tables: Tables,
-    target: str,
+    targets: Sequence[str],
     seed: int,
     effort: Effort = Effort.standard,
     progress: Callable[[float], None] = lambda done: None,
+    *,
+    groups: Sequence[str] = (),
+    models: Mapping[str, Any] | None = None,
+    augmentation: bool = False,
 ) -> Findings:
-    """The estimates "utility.auc" and "utility.auc.MODEL", and notes on what could not be measured.
+    """The estimates "utility.*", importances, groups, and notes on what could not be measured.
 
-    Each model is trained on the synthetic table, the real training rows and independent columns, and tested
-    on the holdout (Esteban 2017, 'train on synthetic, test on real'). No estimate, and a note, when the real
-    rows have fewer than two classes or fewer than 20 rows.
+    Models are trained on the synthetic table, the real training rows and independent columns, and tested on
+    the holdout (Esteban 2017, 'train on synthetic, test on real'). "utility.auc[TARGET].MODEL" ("r2" for a
+    number) is one model's score; without MODEL it is the mean of three families, without [TARGET] the mean
+    over targets. A target with fewer than two values or 20 rows is left out with a note. groups: columns
+    whose groups are compared. models: entered estimators, as `evaluate` takes them. augmentation: whether the
+    synthetic rows are also joined to the real ones (always at effort "thorough").
     """
-    rng = np.random.default_rng(seed)
-    label = tables.train.names.index(target)
-    classes, notes = _classes(tables.train, label, target)
-    test, truth = _labelled(tables.holdout.sample(MOST_TEST_ROWS, rng), label, classes)
-    judged = np.unique(truth)
-    if min(len(truth), len(tables.train)) < FEWEST_ROWS or len(judged) < 2:
-        why = f"found {len(tables.train)} and {len(truth)} rows and {len(judged)} classes of {target!r}"
-        note = (
-            f"Utility is left out: it needs {FEWEST_ROWS} rows of train and holdout and two classes, {why}."
-        )
-        return Findings(notes=(note,))
-    if len(tables.train.names) == 1:
-        note = f"Utility is left out: the schema has no column to predict {target!r} from."
-        return Findings(notes=(note,))
-    encoder = FeatureEncoder.fit(tables.train, target)
-    tests = {form: encoder.encode(test, form) for form in ("linear", "ordinal")}
-    weights = np.vstack([np.ones(len(truth)), stratified_weights(truth, rng)])
-    contenders = tables.contenders(seed)
-    figures: dict[str, dict[str, Floats]] = {model: {} for model in MODELS}
-    for at, (name, table) in enumerate(contenders.items()):
-        rows, labels = _labelled(table.sample(MOST_TRAINING_ROWS, rng), label, classes)
-        seen = len(np.unique(labels))
-        usable = len(labels) >= FEWEST_ROWS and seen >= 2
-        if not usable and name == "synthetic":
-            why = f"it has {len(labels)} rows of {seen} known classes, and needs {FEWEST_ROWS} of 2"
-            notes += (
-                f"Nothing can be learnt about {target!r} from the synthetic table: {why}. Its AUC is 0.5.",
-            )
-        for order, (model, form) in enumerate(MODELS.items()):
-            figures[model][name] = np.full(len(weights), 0.5)
-            if usable:
-                features = encoder.encode(rows, form)
-                scores = _scores(_model(model, seen, seed), features, labels, tests[form], len(classes) + 1)
-                figures[model][name] = macro_auc(scores, truth, weights)
-            progress((at + (order + 1) / len(MODELS)) / len(contenders))
-    mean = {name: np.mean([figures[model][name] for model in MODELS], axis=0) for name in contenders}
-    estimates = {"utility.auc": _estimate(mean, "three models (the mean)", target, len(truth))}
-    for model in MODELS:
-        words = model.replace("_", " ")
-        estimates[f"utility.auc.{model}"] = _estimate(figures[model], words, target, len(truth))
-    return Findings(estimates=estimates, notes=notes)
-
-
-def macro_auc(scores: Array, truth: Array, weights: Array) -> Floats:
-    """One-vs-rest AUC averaged over the classes in `truth`, for each row of `weights`.
-
-    scores: (rows, classes); truth: (rows,) class codes; weights: (figures, rows). Two classes need one
-    comparison only.
-    """
-    judged = np.unique(truth)
-    if len(judged) == 2:
-        first, second = judged
-        return auc(scores[:, second] - scores[:, first], truth == second, weights)
-    return np.asarray(np.mean([auc(scores[:, one], truth == one, weights) for one in judged], axis=0))
-
-
-def _classes(train: Cells, label: int, target: str) -> tuple[Array, tuple[str, ...]]:
-    """The target's positions that are classes of their own; the rest, where there are many, are one class."""
-    size = train.columns[label].size
-    if size <= MOST_CLASSES:
-        return np.arange(size), ()
-    present = train.positions[:, label][train.positions[:, label] != MISSING]
-    common = np.argsort(-np.bincount(present, minlength=size), kind="stable")[: MOST_CLASSES - 1]
-    note = f"{target!r} has {size} classes; utility takes all but the {MOST_CLASSES - 1} most common as one."
-    return np.sort(common), (note,)
-
-
-def _labelled(cells: Cells, label: int, classes: Array) -> tuple[Cells, Array]:
-    """The rows whose target is known, and their class: its place in `classes`, len(classes) for the rest."""
-    lookup = np.full(cells.columns[label].size + 1, len(classes))
-    lookup[classes] = np.arange(len(classes))
-    known = np.flatnonzero(cells.positions[:, label] != MISSING)
-    return cells.take(known), lookup[cells.positions[known, label]]
-
-
-def _scores(model: Any, features: Array, labels: Array, test: Array, classes: int) -> Floats:
-    """Train the model and give its probability of each class (test rows, classes); 0 for one it never saw."""
-    from sklearn.exceptions import ConvergenceWarning
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+    found, measured = Findings(), list[Measured]()
+    entered = dict(models or {})
+    joined = augmentation or effort is Effort.thorough
+    unused = set(entered)
     # one thread inside each fit: OpenMP's waiting threads cost minutes on a machine that others use too
-    with threadpool_limits(limits=1), warnings.catch_warnings():
-        # a synthetic table may be separable without end; the unfinished fit is then its score
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(features, labels)
-    scores = np.zeros((len(test), classes))
-    scores[:, model.classes_] = model.predict_proba(test)
-    return scores
+    with threadpool_limits(limits=1):
+        for order, name in enumerate(targets):
+            rng = np.random.default_rng(seed)
+            target, notes = read_target(tables, name, WORK[effort].test, rng)
+            found = found.joined(Findings(notes=notes))
+            if target is None:
+                continue
+            contenders = _contenders(tables, seed, WORK[effort], joined, rng)
+            fitting = entered_for(target, entered)
+            unused -= set(fitting)
+
+            def told(done: float, before: int = order) -> None:
+                progress((before + done) / len(targets))
+
+            judged = _learn(target, contenders, fitting, seed, WORK[effort], rng, told)
+            figures, pictures = _compare(judged, tables, groups)
+            measured += measure_scores(judged) + measure_agreement(judged) + figures
+            found = found.joined(pictures).joined(Findings(notes=_notes(target, judged.learnt)))
+    notes = tuple(f"Model {one!r} was not used: no target is of the kind that it predicts." for one in unused)
+    return found.joined(Findings(estimates=estimates_of(measured), notes=notes))
 
 
-def _model(name: str, classes: int, seed: int) -> Any:
-    from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
-    from sklearn.linear_model import LogisticRegression
+def _contenders(
+    tables: Tables, seed: int, work: Work, augmentation: bool, rng: np.random.Generator
+) -> dict[str, Cells]:
+    """What models learn from: the table, its controls, half of the real rows, and tables joined to them."""
+    found = {name: table.sample(work.train, rng) for name, table in tables.contenders(seed).items()}
+    real = found[REAL]
+    found[HALF] = real.take(np.sort(rng.permutation(len(real))[: (len(real) + 1) // 2]))
+    if augmentation:
+        found[WITH_SYNTHETIC] = real.joined(found[SYNTHETIC])
+        found[WITH_INDEPENDENT] = real.joined(found[INDEPENDENT])
+    return found
 
-    if name == "logistic_regression":
-        return LogisticRegression(max_iter=500)
-    if name == "random_forest":
-        return RandomForestClassifier(n_estimators=100, min_samples_leaf=5, n_jobs=2, random_state=seed)
-    rounds = 100 if classes == 2 else max(20, 300 // classes)
-    return HistGradientBoostingClassifier(max_iter=rounds, early_stopping=False, random_state=seed)
 
-
-def _estimate(figures: Mapping[str, Floats], words: str, target: str, rows: int) -> Estimate:
-    own, real, floor = (float(figures[name][0]) for name in ("synthetic", "real rows", "independent columns"))
-    low, high = percentile_interval(figures["synthetic"][1:])
-    return Estimate(
-        value=own,
-        low=low,
-        high=high,
-        method="bootstrap over test rows",
-        direction="higher",
-        sentence=(
-            f"ROC AUC of {words} trained on the synthetic table to predict {target!r} and tested on {rows} "
-            f"real holdout rows: {own:.3f}, where training on real rows gives {real:.3f} and on independent "
-            f"columns {floor:.3f}."
-        ),
-        controls={"real rows": real, "independent columns": floor},
+def _learn(
+    target: Target,
+    contenders: Mapping[str, Cells],
+    entered: Mapping[str, Any],
+    seed: int,
+    work: Work,
+    rng: np.random.Generator,
+    progress: Callable[[float], None],
+) -> Judged:
+    """Train every model on every contender; score all, and rank the features that matter."""
+    features = len(target.encoder.features)
+    rows = max(FEWEST_ROWS, min(work.importance_rows, MOST_IMPORTANCE_CELLS // features))
+    asked = target.on(np.sort(rng.permutation(len(target.truth))[:rows])) or target
+    orders = [rng.permutation(len(asked.truth)) for _ in range(work.repeats)]
+    learnt: dict[str, Learnt] = {}
+    importances: dict[str, Floats] = {}
+    for at, (contender, cells) in enumerate(contenders.items()):
+        learnt[contender], predictors = learn(target, cells, entered, seed)
+        progress((at + 0.5) / len(contenders))
+        if features >= FEWEST_FEATURES and contender in (SYNTHETIC, REAL, INDEPENDENT, HALF):
+            importances[contender] = permutation_importances(asked, predictors, orders)
+        progress((at + 1) / len(contenders))
+    whole = [
+        name for name in learnt[REAL].predictions if all(name in one.predictions for one in learnt.values())
+    ]
+    return Judged(
+        target=target,
+        learnt=learnt,
+        scores={
+            contender: {model: target.score(one.predictions[model]) for model in whole}
+            for contender, one in learnt.items()
+        },
+        importances=importances,
+        importance_rows=len(asked.truth),
     )
+
+
+def _compare(judged: Judged, tables: Tables, groups: Sequence[str]) -> tuple[list[Measured], Findings]:
+    """The gaps between groups, and the pictures of groups and importances."""
+    target, names = judged.target, tables.train.names
+    found, figures = Findings(), []
+    if judged.importances:
+        pair = judged.importances[SYNTHETIC], judged.importances[REAL]
+        found = found.joined(Findings(importances=compared_importances(target, *pair, names)))
+    families = {
+        contender: {name: judged.learnt[contender].predictions[name] for name in judged.families}
+        for contender in (SYNTHETIC, REAL, INDEPENDENT, HALF)
+    }
+    for name in groups:
+        if name == target.name:
+            continue
+        at = names.index(name)
+        scored, notes = score_groups(target, name, tables.train.columns[at], at, families)
+        found = found.joined(Findings(notes=notes))
+        if scored is not None:
+            figures.append(measure_gap(scored))
+            found = found.joined(Findings(groups=scored.compared()))
+    return figures, found
+
+
+def _notes(target: Target, learnt: Mapping[str, Learnt]) -> tuple[str, ...]:
+    made, notes = learnt[SYNTHETIC], []
+    if not made.usable:
+        kind = "" if target.classes is None else f" of {made.classes} known classes"
+        needs = f"{FEWEST_ROWS}" if target.classes is None else f"{FEWEST_ROWS} of 2"
+        notes.append(
+            f"Nothing can be learnt about {target.name!r} from the synthetic table: it has {made.rows} known "
+            f"rows{kind}, and needs {needs}. Its models guess."
+        )
+    failed = {model: why for one in learnt.values() for model, why in one.failed.items()}
+    notes += [
+        f"Model {model!r} is left out for {target.name!r}: it raised {why}." for model, why in failed.items()
+    ]
+    return tuple(notes)

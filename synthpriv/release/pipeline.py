@@ -12,7 +12,7 @@ from typing import Any
 from synthpriv.errors import ConfigurationError, EvaluationError
 from synthpriv.evaluation.effort import Effort
 from synthpriv.evaluation.scorecard import Scorecard, evaluate
-from synthpriv.evaluation.utility import check_target
+from synthpriv.evaluation.targets import check_target
 from synthpriv.privacy import processes
 from synthpriv.privacy.column_store import MEMORY_LIMIT
 from synthpriv.privacy.ledger import Budget, Ledger
@@ -101,7 +101,7 @@ def run_release(request: ReleaseRequest, progress: Report) -> ReleaseOutcome | N
     draft, or the budget does not suffice. A refused release leaves no table behind. Of several processes all
     fit, and the lead alone goes on: None in the others.
     """
-    for target in request.targets:
+    for target in request.targets or request.schema.targets:
         _check_target(target, request.schema)
     if request.output_format not in SUFFIXES:
         raise ConfigurationError(
@@ -189,11 +189,6 @@ def _check_target(target: str, schema: Schema) -> None:
         check_target(schema, target)
     except EvaluationError as error:
         raise ConfigurationError(str(error)) from None
-    column = schema.columns[target]
-    if column.size < 2:
-        raise ConfigurationError(
-            f"the target must have at least two values, found one in {target!r}; name another column."
-        )
 
 
 def _notes(request: ReleaseRequest, outside: int) -> list[str]:

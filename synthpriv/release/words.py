@@ -123,6 +123,57 @@ FIGURE_WORDS = {
     "utility.auc.logistic_regression": FigureWords(label="Logistic regression", help=""),
     "utility.auc.random_forest": FigureWords(label="Random forest", help=""),
     "utility.auc.gradient_boosting": FigureWords(label="Gradient boosting", help=""),
+    "utility.auc.naive_bayes": FigureWords(label="Naive Bayes", help=""),
+    "utility.auc.decision_tree": FigureWords(label="Decision tree", help=""),
+    "utility.auc.small_tree": FigureWords(label="Small decision tree", help=""),
+    "utility.average_precision": FigureWords(
+        label="Average precision",
+        help="The same models, asked to find the rarer class: of the rows that a model calls first, the share"
+        " that is right, averaged over how many it calls. 1 is perfect, a guess reaches the class's share of"
+        " rows. It shows what AUC hides when a class is rare. With several classes, the mean over them.",
+    ),
+    "utility.f1": FigureWords(
+        label="F1",
+        help="The same models, each calling every row's most likely class: the balance of how many calls of "
+        "the rarer class are right and how many of its rows are called (0 to 1, high is good). A model that "
+        "never calls it gets 0. With several classes, the mean over them.",
+    ),
+    "utility.r2": FigureWords(
+        label="Models of a number",
+        help="Models are trained on the synthetic rows to predict a number or a date and tested on real rows "
+        "that nobody trained on. R2 is the share of the variance that they explain: 1 is perfect, 0 is what "
+        "the mean alone reaches, below 0 is worse than that. Training on real rows is the ceiling.",
+    ),
+    "utility.r2.linear_regression": FigureWords(label="Linear regression", help=""),
+    "utility.r2.random_forest": FigureWords(label="Random forest", help=""),
+    "utility.r2.gradient_boosting": FigureWords(label="Gradient boosting", help=""),
+    "utility.r2.decision_tree": FigureWords(label="Decision tree", help=""),
+    "utility.r2.small_tree": FigureWords(label="Small decision tree", help=""),
+    "utility.model_rank": FigureWords(
+        label="Choice of a model",
+        help="Whether the synthetic table picks the model that real rows would pick: the rank correlation "
+        "(Spearman, -1 to 1, high is good) of the models' scores after training on synthetic and on real "
+        "rows. Five or six models only, so that two neighbours that swap cost up to 0.1. The ceiling is the "
+        "order that half of the real rows give.",
+    ),
+    "utility.importance_rank": FigureWords(
+        label="Features that matter",
+        help="Whether the same columns matter to models trained on synthetic and on real rows: how much "
+        "score is lost when a column's cells are permuted, as ranks (Spearman, -1 to 1, high is good). "
+        "Losses within the noise count as none. The ceiling is what half of the real rows give.",
+    ),
+    "utility.group_gap": FigureWords(
+        label="Gaps between groups",
+        help="Models may serve one group of people better than another. The figure is the largest change of "
+        "such a gap in score when models learn from synthetic instead of real rows (low is good). What half "
+        "of the real rows give is the change that chance makes. A gap that real rows have is not counted.",
+    ),
+    "utility.augmentation": FigureWords(
+        label="Synthetic rows beside real ones",
+        help="The score of models trained on real and synthetic rows together, less that of real rows alone: "
+        "above 0 the synthetic rows help those who hold the real ones. The ceiling is what the second half "
+        "of the real rows adds to the first.",
+    ),
     "privacy.copies": FigureWords(
         label="Exact copies",
         help="The share of synthetic rows that equal a training row in every cell. A smoke test only: "

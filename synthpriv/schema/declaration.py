@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthpriv.errors import SchemaError, nearest
-from synthpriv.schema.columns import KINDS, AnyColumn, Column, Identifier
+from synthpriv.schema.columns import KINDS, AnyColumn, Boolean, Categorical, Column, Identifier
 from synthpriv.schema.facts import Fact, check_facts, facts_from_dict, facts_to_dict
 
 if TYPE_CHECKING:
@@ -25,8 +25,9 @@ class Schema:
     """The public facts of a table: its columns in order, whom a row belongs to, what is predicted from it.
 
     privacy_unit: the column that names the person (None: one row is one person). max_rows_per_unit: the
-    public bound on rows of one person. targets: columns that analysts predict. facts: by column, what holds
-    in every row by public knowledge, and in every synthetic row (`Follows`, `MissingWhen`).
+    public bound on rows of one person. targets: columns that analysts predict. groups: columns with
+    categories between whose values a model should serve people alike. facts: by column, what holds in every
+    row by public knowledge, and in every synthetic row (`Follows`, `MissingWhen`).
 
     >>> from synthpriv.schema.columns import Integer
     >>> schema = Schema(columns={"age": Integer(lower=17, upper=90)})
@@ -39,14 +40,13 @@ class Schema:
     max_rows_per_unit: int = 1
     targets: tuple[str, ...] = field(default=())
     facts: Mapping[str, Fact] = field(default_factory=dict)
+    groups: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
-        """Check names, unit and targets."""
+        """Check names, unit, targets and groups."""
         object.__setattr__(self, "columns", dict(self.columns))
-        targets = (self.targets,) if isinstance(self.targets, str) else self.targets
-        if not isinstance(targets, list | tuple):
-            raise SchemaError(f"targets must be a list of column names, found {targets!r}.")
-        object.__setattr__(self, "targets", tuple(targets))
+        for role in ("targets", "groups"):
+            object.__setattr__(self, role, _names(getattr(self, role), role))
         if not self.columns:
             raise SchemaError("a schema must declare at least one column, found none.")
         for name, column in self.columns.items():
@@ -57,16 +57,22 @@ class Schema:
                     f"column {name!r} must be one of {', '.join(kind.__name__ for kind in KINDS.values())}, "
                     f"found {type(column).__name__}."
                 )
-        for name in (*targets, *([self.privacy_unit] if self.privacy_unit else [])):
+        for name in (*self.targets, *self.groups, *([self.privacy_unit] if self.privacy_unit else [])):
             if name not in self.columns:
                 raise SchemaError(
-                    f"{name!r} is named as target or privacy_unit but is no column. "
+                    f"{name!r} is named as target, group or privacy_unit but is no column. "
                     f"{nearest(str(name), self.columns)}"
                 )
-        for name in targets:
+        for name in self.targets:
             if isinstance(self.columns[name], Identifier):
                 raise SchemaError(
                     f"target {name!r} must not be an identifier, which is never learnt; remove it."
+                )
+        for name in self.groups:
+            if not isinstance(self.columns[name], Categorical | Boolean):
+                raise SchemaError(
+                    f"group {name!r} must be a categorical or boolean column, found "
+                    f"{self.columns[name].kind}; declare its values as categories, or remove it."
                 )
         if self.privacy_unit and not isinstance(self.columns[self.privacy_unit], Identifier):
             raise SchemaError(f"privacy_unit {self.privacy_unit!r} must be an identifier column.")
@@ -93,8 +99,9 @@ class Schema:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for TOML and JSON; fields at their default are left out."""
         head: dict[str, Any] = {}
-        if self.targets:
-            head["targets"] = list(self.targets)
+        for role in ("targets", "groups"):
+            if names := getattr(self, role):
+                head[role] = list(names)
         if self.privacy_unit:
             head["privacy_unit"] = self.privacy_unit
         if self.privacy_unit or self.max_rows_per_unit != 1:
@@ -105,7 +112,7 @@ class Schema:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Schema:
         """The inverse of `to_dict`; raises SchemaError naming the column and the field."""
-        known = {"columns", "privacy_unit", "max_rows_per_unit", "targets", "facts"}
+        known = {"columns", "privacy_unit", "max_rows_per_unit", "targets", "groups", "facts"}
         _check_known(data, known, "the schema")
         declared = data.get("columns")
         if not isinstance(declared, Mapping):
@@ -146,6 +153,14 @@ class Schema:
         import tomlkit
 
         return tomlkit.dumps(self.to_dict())
+
+
+def _names(value: Any, role: str) -> tuple[str, ...]:
+    """A list of column names; one name may stand alone."""
+    names = (value,) if isinstance(value, str) else value
+    if not isinstance(names, list | tuple):
+        raise SchemaError(f"{role} must be a list of column names, found {names!r}.")
+    return tuple(names)
 
 
 def _check_known(data: Mapping[str, Any], known: set[str], where: str) -> None:

@@ -79,7 +79,11 @@ def schemas(draw):
     )
     unit = draw(st.sampled_from([None, *extra]))
     most = draw(st.integers(1, 9))
-    return Schema(columns=columns | extra, targets=targets, privacy_unit=unit, max_rows_per_unit=most)
+    listed = [name for name, column in columns.items() if column.kind in ("categorical", "boolean")]
+    groups = draw(st.lists(st.sampled_from(listed), unique=True)) if listed else []
+    return Schema(
+        columns=columns | extra, targets=targets, groups=groups, privacy_unit=unit, max_rows_per_unit=most
+    )
 
 
 @st.composite

@@ -72,6 +72,9 @@ def test_a_wrong_column_is_refused_with_a_sentence(make, words):
         ({"columns": {"a": AGE}, "targets": ["b"]}, "is no column"),
         ({"columns": {"a": AGE}, "targets": 5}, "list of column names"),
         ({"columns": {"a": AGE, "id": Identifier()}, "targets": ["id"]}, "identifier"),
+        ({"columns": {"a": AGE}, "groups": ["b"]}, "is no column"),
+        ({"columns": {"a": AGE}, "groups": ["a"]}, "categorical or boolean column, found integer"),
+        ({"columns": {"a": AGE}, "groups": 5}, "groups must be a list of column names"),
         ({"columns": {"a": AGE}, "privacy_unit": "a"}, "must be an identifier"),
         ({"columns": {"a": AGE}, "max_rows_per_unit": 0}, "at least 1"),
         ({"columns": {"a": AGE}, "max_rows_per_unit": "3"}, "whole number"),
@@ -117,6 +120,7 @@ def test_toml_reads_back_equal(tmp_path):
         privacy_unit="id",
         max_rows_per_unit=3,
         targets=["flag"],
+        groups=["flag", "code"],
     )
     schema.write(tmp_path / "schema.toml")
     assert Schema.read(tmp_path / "schema.toml") == schema

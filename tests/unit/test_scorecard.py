@@ -15,6 +15,22 @@ from synthpriv.evaluation.disclosed import Disclosed
 from synthpriv.evaluation.scorecard import Scorecard, evaluate
 from synthpriv.schema import Boolean, Categorical, DateTime, Float, Identifier, Integer, Schema
 
+CLASSIFIERS = (
+    "logistic_regression",
+    "random_forest",
+    "gradient_boosting",
+    "naive_bayes",
+    "decision_tree",
+    "small_tree",
+)
+
+
+def utility(stem: str, *models: str, target: str = "rich") -> set[str]:
+    """A figure's names: for all targets and for the one, of all models and of each."""
+    ends = ("", *(f".{model}" for model in models))
+    return {f"utility.{stem}{subject}{end}" for subject in ("", f"[{target}]") for end in ends}
+
+
 SINGLE = {
     "fidelity.tvd1",
     "fidelity.jensen_shannon",
@@ -36,10 +52,11 @@ NAMES = {
     "fidelity.tvd3",
     "fidelity.association",
     "fidelity.queries",
-    "utility.auc",
-    "utility.auc.logistic_regression",
-    "utility.auc.random_forest",
-    "utility.auc.gradient_boosting",
+    *utility("auc", *CLASSIFIERS),
+    *utility("average_precision"),
+    *utility("f1"),
+    *utility("model_rank"),
+    *utility("importance_rank"),
     "privacy.copies",
     "privacy.closest_record.auc",
     "privacy.density_ratio.auc",
@@ -166,8 +183,10 @@ def test_what_cannot_be_judged_at_all_is_refused() -> None:
         evaluate(people(0, 3), REAL)
     with pytest.raises(EvaluationError, match="must have columns of the schema"):
         evaluate(pd.DataFrame({"other": [1, 2]}), REAL)
-    with pytest.raises(EvaluationError, match="categorical or boolean"):
-        evaluate(people(30, 3), REAL, target="age")
+    with pytest.raises(EvaluationError, match="no identifier"):
+        evaluate(people(30, 3), REAL, target="key")
+    with pytest.raises(EvaluationError, match="models must map"):
+        evaluate(people(30, 3), REAL, models=["a model"])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("rows", [0, 1, 19])
@@ -181,8 +200,29 @@ def test_a_small_holdout_leaves_figures_out_with_a_note(rows: int) -> None:
     assert Scorecard.from_dict(json.loads(json.dumps(found.to_dict(), allow_nan=False))) == found
 
 
+def test_several_targets_have_figures_of_their_own_and_a_mean() -> None:
+    seen: list[float] = []
+    found = evaluate(
+        people(100, 5),
+        REAL,
+        target=["rich", "member", "age"],
+        effort="quick",
+        progress=lambda stage, done: seen.append(done),
+    )
+    assert found.targets == ("rich", "member", "age")
+    assert utility("r2", "linear_regression", "random_forest", target="age") <= set(found.estimates)
+    means = found.estimates["utility.auc"]
+    parts = [found.estimates[f"utility.auc[{target}]"] for target in ("rich", "member")]
+    assert means.value == pytest.approx(np.mean([part.value for part in parts]))
+    assert means.controls["real rows"] == pytest.approx(np.mean([p.controls["real rows"] for p in parts]))
+    assert "'rich', 'member'" in means.sentence
+    assert {one.target for one in found.importances} == {"rich", "member", "age"}
+    assert seen == sorted(seen)
+    assert Scorecard.from_dict(json.loads(json.dumps(found.to_dict(), allow_nan=False))) == found
+
+
 def test_without_a_target_utility_is_left_out() -> None:
-    schema = Schema(columns={name: SCHEMA.columns[name] for name in ("age", "share")}, targets="age")
+    schema = Schema(columns={name: SCHEMA.columns[name] for name in ("age", "share")})
     real = Disclosed(schema=schema, train=REAL.train, holdout=REAL.holdout)
     found = evaluate(people(30, 3), real, effort="quick")
     assert found.targets == ()

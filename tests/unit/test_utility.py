@@ -5,13 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, f1_score, r2_score, roc_auc_score
 
 from synthpriv.errors import EvaluationError
 from synthpriv.evaluation.cells import Tables, read_cells
+from synthpriv.evaluation.effort import Effort
+from synthpriv.evaluation.features import FeatureEncoder
+from synthpriv.evaluation.findings import Findings
 from synthpriv.evaluation.intervals import auc, clopper_pearson, percentile_interval, stratified_weights
-from synthpriv.evaluation.utility import FeatureEncoder, check_target, judge_utility, macro_auc
-from synthpriv.schema import Boolean, Categorical, Float, Integer, Schema
+from synthpriv.evaluation.scores import average_precision, macro_auc, macro_f1, r_squared
+from synthpriv.evaluation.targets import check_target
+from synthpriv.evaluation.utility import judge_utility
+from synthpriv.schema import Boolean, Categorical, Float, Identifier, Integer, Schema
 
 SCHEMA = Schema(
     columns={
@@ -63,7 +68,30 @@ def test_macro_auc_is_scikit_learns() -> None:
     scores[np.arange(300), truth] += 0.2
     scores /= scores.sum(axis=1, keepdims=True)
     expected = roc_auc_score(truth, scores, multi_class="ovr", average="macro")
-    assert macro_auc(scores, truth, np.ones((1, 300)))[0] == pytest.approx(expected)
+    sides = [(one, None) for one in range(3)]
+    assert macro_auc(scores, truth, sides, np.ones((1, 300)))[0] == pytest.approx(expected)
+    weights = stratified_weights(truth, rng)
+    exact = np.mean([auc(scores[:, one], truth == one, weights) for one in range(3)], axis=0)
+    assert macro_auc(scores, truth, sides, weights) == pytest.approx(exact, abs=0.01)
+
+
+def test_other_scores_are_scikit_learns_also_with_weights() -> None:
+    rng = np.random.default_rng(4)
+    truth = (rng.random(300) < 0.2).astype(int)
+    chance = np.round(rng.random(300) * 0.5 + truth * 0.3, 1)
+    scores = np.column_stack([1 - chance, chance])
+    weights = np.vstack([np.ones(300), rng.integers(0, 4, size=(2, 300))]).astype(float)
+    sides = [(1, 0)]
+    for found, expected, given in (
+        (average_precision, average_precision_score, chance),
+        (macro_f1, f1_score, (chance > 0.5).astype(int)),
+    ):
+        by_hand = [expected(truth, given, sample_weight=one) for one in weights]
+        assert found(scores, truth, sides, weights).tolist() == pytest.approx(by_hand)
+    number = rng.normal(size=300)
+    guess = number + rng.normal(size=300)
+    by_hand = [r2_score(number, guess, sample_weight=one) for one in weights]
+    assert r_squared(guess, number, weights).tolist() == pytest.approx(by_hand)
 
 
 def test_bootstrap_interval_covers() -> None:
@@ -106,12 +134,16 @@ def test_features_do_not_depend_on_the_table_under_review() -> None:
     assert ordinal[:, 2].tolist() == [0, -2, -1, 2]
 
 
-def test_target_must_be_a_class() -> None:
-    check_target(SCHEMA, "grade")
-    with pytest.raises(EvaluationError, match="declare its values as categories"):
-        check_target(SCHEMA, "age")
+def test_target_must_be_a_column_with_values() -> None:
+    for target in ("grade", "age"):
+        check_target(SCHEMA, target)
     with pytest.raises(EvaluationError, match="Did you mean 'bought'"):
         check_target(SCHEMA, "bougt")
+    odd = Schema(columns={"id": Identifier(), "one": Categorical(categories=["only"]), "two": Boolean()})
+    with pytest.raises(EvaluationError, match="an identifier"):
+        check_target(odd, "id")
+    with pytest.raises(EvaluationError, match="at least two values"):
+        check_target(odd, "one")
 
 
 @pytest.mark.slow
@@ -129,44 +161,94 @@ def test_real_rows_score_and_shuffled_rows_do_not(target: str) -> None:
     for name, made in {"real": real, "shuffled": shuffled}.items():
         named = {"synthetic": made, "train": train, "holdout": holdout}
         both = Tables(**{key: read_cells(table, SCHEMA) for key, table in named.items()})
-        judged = judge_utility(both, target, seed=0)
+        judged = judge_utility(both, [target], seed=0)
         found[name], notes = judged.estimates, judged.notes
         assert notes == ()
-    assert len(found["real"]) == 4
-    for name, estimate in found["real"].items():
+    models = ("logistic_regression", "random_forest", "gradient_boosting")
+    for name in ("utility.auc", *(f"utility.auc.{model}" for model in models)):
+        estimate = found["real"][name]
         assert estimate.value == pytest.approx(estimate.controls["real rows"], abs=0.04)
         assert estimate.low > 0.8
         assert found["shuffled"][name].value < 0.75
         assert estimate.controls["independent columns"] < 0.75
         assert estimate.low <= estimate.value <= estimate.high
-    models = ("logistic_regression", "random_forest", "gradient_boosting")
     mean = np.mean([found["real"][f"utility.auc.{model}"].value for model in models])
     assert found["real"]["utility.auc"].value == pytest.approx(mean)
 
 
-@pytest.mark.parametrize("made", ["one class", "too few", "no known value"])
-def test_nothing_to_learn_from_is_half_with_a_sentence(made: str) -> None:
-    synthetic = people(60, 7)
-    if made == "one class":
-        synthetic["bought"] = True
-    elif made == "too few":
-        synthetic = synthetic.iloc[:10]
-    else:
-        synthetic["bought"] = "perhaps"
-    judged = judge_utility(tables(synthetic, rows=60), "bought", seed=0)
-    found, notes = judged.estimates, judged.notes
-    for estimate in found.values():
-        assert estimate.value == estimate.low == estimate.high == 0.5
-        assert estimate.controls["real rows"] != 0.5
-    assert any("Nothing can be learnt about 'bought'" in note for note in notes)
+def test_numbers_are_predicted_and_noise_is_told_from_rows() -> None:
+    made = people(800, 5)
+    noisy = made.assign(age=made["age"].sample(frac=1.0, random_state=0).to_numpy())
+    half = pd.concat([made.iloc[:400], noisy.iloc[400:]])
+    found = {
+        name: judge_utility(tables(one), ["age"], seed=0, effort=Effort.quick).estimates["utility.r2"]
+        for name, one in {"real": made, "half": half, "noisy": noisy}.items()
+    }
+    assert found["real"].low > found["half"].high
+    assert found["half"].value > found["noisy"].value + 0.1
+    assert found["real"].value == pytest.approx(found["real"].controls["real rows"], abs=0.05)
+    assert abs(found["real"].controls["independent columns"]) < 0.15
 
 
-def test_one_real_class_leaves_utility_out() -> None:
-    both = tables(people(60, 8))
-    at = both.holdout.names.index("bought")
-    yes = np.flatnonzero(both.holdout.positions[:, at] == 1)
-    alone = Tables(synthetic=both.synthetic, train=both.train, holdout=both.holdout.take(yes))
-    judged = judge_utility(alone, "bought", seed=0)
-    found, notes = judged.estimates, judged.notes
-    assert found == {}
-    assert "two classes" in notes[0]
+NOTHING = {
+    "one class": lambda table: table.assign(bought=True),
+    "too few": lambda table: table.iloc[:10],
+    "no known value": lambda table: table.assign(bought="perhaps"),
+    "not there": lambda table: table.drop(columns="bought"),
+}
+
+
+@pytest.mark.parametrize("made", NOTHING)
+def test_nothing_to_learn_from_is_a_guess_with_a_sentence(made: str) -> None:
+    judged = judge_utility(tables(NOTHING[made](people(60, 7)), rows=60), ["bought"], seed=0)
+    found = judged.estimates
+    for name, estimate in found.items():
+        if name.startswith("utility.auc"):
+            assert estimate.value == estimate.low == estimate.high == 0.5
+            assert estimate.controls["real rows"] != 0.5
+    assert found["utility.model_rank"].value == found["utility.importance_rank"].value == 0
+    assert any("Nothing can be learnt about 'bought'" in note for note in judged.notes)
+
+
+@pytest.mark.parametrize(
+    ("age", "words"),
+    [(None, "Nothing can be learnt about 'age'"), (30, ""), (10_000, ""), ("old", "Nothing can be learnt")],
+)
+def test_a_number_that_says_nothing_explains_nothing(age: object, words: str) -> None:
+    judged = judge_utility(tables(people(60, 7).assign(age=age), rows=60), ["age"], seed=0)
+    assert judged.estimates["utility.r2"].value <= 0.01
+    assert any(words in note for note in (*judged.notes, ""))
+
+
+def test_real_rows_that_cannot_be_predicted_leave_the_target_out() -> None:
+    constant = people(60, 8).assign(bought=True, score=1.0)
+    named = {"synthetic": people(60, 1), "train": people(60, 2), "holdout": constant}
+    both = Tables(**{name: read_cells(table, SCHEMA) for name, table in named.items()})
+    judged = judge_utility(both, ["bought", "score"], seed=0)
+    assert judged.estimates == {}
+    assert [note.partition(" is left out")[0] for note in judged.notes] == [
+        "Utility of 'bought'",
+        "Utility of 'score'",
+    ]
+
+
+def test_a_rare_class_is_left_out_of_the_averages_with_a_note() -> None:
+    def few(rows: int, seed: int) -> pd.DataFrame:
+        table = people(rows, seed)
+        table.loc[table.index[3:], "grade"] = np.where(table["bought"][3:], "b", "a")
+        return table.assign(grade=["c"] * 3 + table["grade"].tolist()[3:])
+
+    named = {"synthetic": few(200, 3), "train": few(200, 1), "holdout": few(200, 2)}
+    both = Tables(**{name: read_cells(table, SCHEMA) for name, table in named.items()})
+    judged = judge_utility(both, ["grade"], seed=0, effort=Effort.quick)
+    assert any("1 of the 3 classes of 'grade'" in note for note in judged.notes)
+    assert judged.estimates["utility.auc"].value > 0.95
+
+
+def judged_bought(made: pd.DataFrame, **arguments: object) -> Findings:
+    return judge_utility(tables(made), ["bought"], seed=0, effort=Effort.quick, **arguments)  # type: ignore[arg-type]
+
+
+def test_the_same_seed_gives_the_same_figures() -> None:
+    made = people(300, 5)
+    assert judged_bought(made) == judged_bought(made)
