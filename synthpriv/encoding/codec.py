@@ -105,7 +105,7 @@ class ColumnCodec:
             size=data["size"],
             nullable=data["nullable"],
             missing=float(*_listed([data["missing"]], int, float)),
-            roundness=None if data["lifts"] is None else _listed_roundness(data["lifts"], data["zero"]),
+            roundness=_listed_roundness(data["lifts"], data["zero"]),
         )
 
 
@@ -116,7 +116,9 @@ def _listed(values: Any, *kinds: type) -> list[Any]:
     return values
 
 
-def _listed_roundness(lifts: Any, zero: Any) -> Roundness:
+def _listed_roundness(lifts: Any, zero: Any) -> Roundness | None:
+    if lifts is None and zero is None:
+        return None
     (zero,) = _listed([zero], int)
     return Roundness(zero=zero, lifts=np.array(_listed(lifts, int, float), dtype=np.float64))
 
