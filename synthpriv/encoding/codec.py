@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from synthpriv.encoding.partition import Floats, Ints, LeafHistogram
+from synthpriv.encoding.roundness import LEAST_LIFT, Roundness, classes_of
 from synthpriv.errors import BundleError
 from synthpriv.schema import AnyColumn, Boolean, Categorical
 from synthpriv.schema.values import MISSING
@@ -24,6 +26,7 @@ class ColumnCodec:
 
     Leaf k covers positions starts[k]..starts[k+1]-1, holds `mass[k]` of the released distribution and
     belongs to cell `cell[k]`. If `nullable`, the last cell is 'missing', with mass `missing`.
+    roundness: which values of a leaf are likelier (None: all are alike).
     """
 
     starts: Ints
@@ -32,6 +35,7 @@ class ColumnCodec:
     size: int
     nullable: bool
     missing: float
+    roundness: Roundness | None = None
 
     @property
     def cells(self) -> int:
@@ -52,16 +56,17 @@ class ColumnCodec:
         return np.where(positions == MISSING, self.cells - 1, self.cell[leaf])
 
     def decode(self, codes: Ints, rng: np.random.Generator) -> Ints:
-        """A position for every code: a leaf of the cell by its released mass, then any position in it."""
+        """A position for every code: a leaf of the cell by its released mass, then a position in it."""
         positions = np.full(len(codes), MISSING, dtype=np.int64)
         ends = np.append(self.starts[1:], self.size)
+        draw = rng.integers if self.roundness is None else partial(self.roundness.draw, rng=rng)
         for code in np.unique(codes[codes <= self.cell.max()]):
             rows = np.flatnonzero(codes == code)
             leaves = np.flatnonzero(self.cell == code)
             mass = self.mass[leaves]
             weights = mass if mass.sum() > 0 else (ends - self.starts)[leaves].astype(np.float64)
             leaf = leaves[rng.choice(len(leaves), size=len(rows), p=weights / weights.sum())]
-            positions[rows] = rng.integers(self.starts[leaf], ends[leaf])
+            positions[rows] = draw(self.starts[leaf], ends[leaf])
         return positions
 
     def draw_present(self, count: int, rng: np.random.Generator) -> Ints:
@@ -79,6 +84,8 @@ class ColumnCodec:
             "size": self.size,
             "nullable": self.nullable,
             "missing": round(self.missing, SAVED_DECIMALS),
+            "lifts": None if self.roundness is None else self.roundness.lifts.tolist(),
+            "zero": None if self.roundness is None else self.roundness.zero,
         }
 
     @classmethod
@@ -87,8 +94,8 @@ class ColumnCodec:
 
         Raises TypeError, OverflowError or KeyError for fields of another type and for unknown ones.
         """
-        if set(data) != {"starts", "mass", "cell", "size", "nullable", "missing"}:
-            raise KeyError("a codec has starts, mass, cell, size, nullable and missing")
+        if set(data) != {"starts", "mass", "cell", "size", "nullable", "missing", "lifts", "zero"}:
+            raise KeyError("a codec has starts, mass, cell, size, nullable, missing, lifts and zero")
         if type(data["size"]) is not int or type(data["nullable"]) is not bool:
             raise TypeError("a codec's size is a whole number and nullable true or false")
         return cls(
@@ -98,6 +105,7 @@ class ColumnCodec:
             size=data["size"],
             nullable=data["nullable"],
             missing=float(*_listed([data["missing"]], int, float)),
+            roundness=_listed_roundness(data["lifts"], data["zero"]),
         )
 
 
@@ -108,7 +116,19 @@ def _listed(values: Any, *kinds: type) -> list[Any]:
     return values
 
 
-def build_codec(column: AnyColumn, histogram: LeafHistogram, max_cells: int = MAX_CELLS) -> ColumnCodec:
+def _listed_roundness(lifts: Any, zero: Any) -> Roundness | None:
+    if lifts is None and zero is None:
+        return None
+    (zero,) = _listed([zero], int)
+    return Roundness(zero=zero, lifts=np.array(_listed(lifts, int, float), dtype=np.float64))
+
+
+def build_codec(
+    column: AnyColumn,
+    histogram: LeafHistogram,
+    max_cells: int = MAX_CELLS,
+    roundness: Roundness | None = None,
+) -> ColumnCodec:
     """Group the leaves of a released histogram into at most `max_cells` cells (post-processing)."""
     if isinstance(column, Categorical | Boolean):
         cell = _fold_rare(histogram)
@@ -121,6 +141,7 @@ def build_codec(column: AnyColumn, histogram: LeafHistogram, max_cells: int = MA
         size=column.size,
         nullable=column.nullable,
         missing=round(histogram.missing, SAVED_DECIMALS),
+        roundness=roundness,
     )
 
 
@@ -189,8 +210,18 @@ def check_codec(name: str, column: AnyColumn, codec: ColumnCodec) -> None:
         and 0 <= codec.missing <= MOST_ROWS
         and bool((np.unique(cells) == np.arange(len(np.unique(cells)))).all())
         and len(np.unique(cells)) < np.iinfo(np.int16).max
+        and _fits(column, codec.roundness)
     )
     if not sound:
         raise BundleError(
             f"the codec of column {name!r} must fit the schema, found other leaves or cells; fetch it again."
         )
+
+
+def _fits(column: AnyColumn, roundness: Roundness | None) -> bool:
+    """Whether a loaded roundness is one of this column's amounts."""
+    if roundness is None:
+        return True
+    classes, lifts = classes_of(column), roundness.lifts
+    shaped = classes is not None and (classes.zero, (classes.cells,)) == (roundness.zero, lifts.shape)
+    return shaped and bool(((lifts >= LEAST_LIFT) & (lifts <= 1)).all())

@@ -7,17 +7,30 @@ is post-processing; each refinement is then counted by a new, charged histogram.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from synthpriv.schema import AnyColumn, Boolean, Categorical
+from synthpriv.schema import AnyColumn, Boolean, Categorical, Float, Integer
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 FANOUT = 128
 MAX_ROUNDS = 4
+MAGNITUDES = 1000.0  # a wide column's leaves keep their relative width down to this part of its domain
+
+
+class Countable(Protocol):
+    """What a column's positions are counted in: every row falls into one cell at most."""
+
+    @property
+    def cells(self) -> int:
+        """The length of the histogram."""
+
+    def count(self, positions: Ints) -> Ints:
+        """The exact histogram of `positions` (shape (cells,)): internal, to be noised before release."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,26 +59,59 @@ class Partition:
         return np.append(counts, missing.sum()) if self.nullable else counts
 
 
+def zero_position(column: AnyColumn) -> int | None:
+    """Where the value 0 lies among a number's positions, perhaps outside; None: amounts of no such column.
+
+    Only numbers of more than FANOUT^2 values are taken for amounts, small and large, round and not.
+
+    >>> zero_position(Integer(lower=-400_000, upper=2_000_000)), zero_position(Integer(lower=0, upper=99))
+    (400000, None)
+    """
+    if not isinstance(column, Integer | Float) or column.size <= FANOUT**2:
+        return None
+    decimals = column.decimals if isinstance(column, Float) else 0
+    return -int(np.rint(column.lower * 10.0**decimals))
+
+
 def first_partition(column: AnyColumn) -> Partition:
-    """The public partition: every category or value if there are few, else equal runs of positions.
+    """The public partition: every category or value if there are few, else runs of positions.
+
+    Runs are equally long, but of amounts they grow with the distance from 0, which is a leaf of its own.
 
     >>> from synthpriv.schema import Integer
-    >>> first_partition(Integer(lower=0, upper=99_999)).cells
-    128
+    >>> partition = first_partition(Integer(lower=0, upper=99_999))
+    >>> partition.cells, partition.starts[:4].tolist(), partition.starts[-2:].tolist()
+    (127, [0, 1, 6, 12], [88585, 94118])
     """
-    single = isinstance(column, Categorical | Boolean) or column.size <= FANOUT
-    starts = _split(0, column.size, column.size if single else FANOUT)
+    zero = zero_position(column)
+    if zero is not None:
+        starts = _split_by_magnitude(column.size, zero)
+    else:
+        single = isinstance(column, Categorical | Boolean) or column.size <= FANOUT
+        starts = _split(0, column.size, column.size if single else FANOUT)
     return Partition(starts=starts, ends=np.append(starts[1:], column.size), nullable=column.nullable)
 
 
 def rounds_needed(column: AnyColumn) -> int:
     """How many rounds reach single values: public, from the declared domain alone."""
-    if isinstance(column, Categorical | Boolean):
-        return 1
-    reached, rounds = FANOUT, 1
-    while reached < column.size and rounds < MAX_ROUNDS:
-        reached, rounds = reached * FANOUT, rounds + 1
+    first = first_partition(column)
+    widest, rounds = int((first.ends - first.starts).max()), 1
+    while widest > 1 and rounds < MAX_ROUNDS:
+        widest, rounds = -(-widest // FANOUT), rounds + 1
     return rounds
+
+
+def _split_by_magnitude(size: int, zero: int) -> Ints:
+    """Starts of at most FANOUT runs over 0..size-1, even in arcsinh(MAGNITUDES * value / size).
+
+    So they are even near 0 and of even relative width far from it, whatever the unit and wherever 0 lies.
+    """
+    unit = size / MAGNITUDES
+    bounds = np.arcsinh(-zero / unit), np.arcsinh((size - zero) / unit)
+    cuts = np.rint(unit * np.sinh(np.linspace(*bounds, FANOUT - 2))) + zero
+    starts = np.unique(np.concatenate([[0, zero, zero + 1], cuts[1:-1].astype(np.int64)]))
+    kept: Ints = starts[(starts >= 0) & (starts < size)]
+    return kept
 
 
 def _split(low: int, high: int, pieces: int) -> Ints:
@@ -151,9 +197,10 @@ def refine(
 
 
 def denoise(counts: Floats, widths: Floats, total: float, noise: float) -> Floats:
-    """Spikes that stand out of the noise keep their count; the rest of `total` is spread over 8 even runs.
+    """Spikes that stand out of the noise keep their count; the rest of `total` is spread over even runs.
 
-    A spike is more than 4 standard deviations above what a flat spread would give.
+    A spike is more than 4 standard deviations above what a flat spread would give. There are as many runs as
+    leave each with 3 times as much as its noise: often one, and every leaf where there is no noise.
     """
     flat = total * widths / widths.sum()
     spikes = counts - flat > 4.0 * noise
@@ -161,7 +208,9 @@ def denoise(counts: Floats, widths: Floats, total: float, noise: float) -> Float
     rest = max(total - float(mass.sum()), 0.0)
     ordinary = np.flatnonzero(~spikes)
     if rest > 0 and len(ordinary):
-        runs = np.array_split(ordinary, min(8, len(ordinary)))
+        most = len(ordinary)
+        clear = most if noise == 0 else int(min((rest / (3.0 * noise)) ** 2 / most, most))
+        runs = np.array_split(ordinary, max(clear, 1))
         sums = project(np.array([counts[run].sum() for run in runs]), rest)
         for run, part in zip(runs, sums, strict=True):
             mass[run] = part * widths[run] / widths[run].sum()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,8 +13,8 @@ import pandas as pd
 
 from synthpriv.encoding.codec import MAX_CELLS, ColumnCodec, build_codec, check_codec
 from synthpriv.encoding.partition import (
+    Countable,
     LeafHistogram,
-    Partition,
     children,
     first_histogram,
     first_partition,
@@ -22,15 +22,17 @@ from synthpriv.encoding.partition import (
     refine,
     rounds_needed,
 )
+from synthpriv.encoding.roundness import classes_of, fit_roundness
 from synthpriv.errors import BundleError
 from synthpriv.schema import Identifier, Schema
 from synthpriv.schema.identifiers import IdentifierMaker
 from synthpriv.schema.values import Positions, place, restore
 
 Codes = npt.NDArray[np.int16]
-Measure = Callable[[int, Mapping[str, Partition], Mapping[str, float]], Mapping[str, npt.NDArray[np.int64]]]
+Measure = Callable[[str, Mapping[str, Countable], Mapping[str, float]], Mapping[str, npt.NDArray[np.int64]]]
 
 ROUND_SHARES = (0.6, 0.2, 0.15, 0.05)
+ROUNDNESS_SHARE = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,49 +127,61 @@ def positions_of(frame: pd.DataFrame, schema: Schema) -> dict[str, Positions]:
 
 
 def round_noise_scales(schema: Schema, mu: float) -> list[dict[str, float]]:
-    """Per round, the noise scale of each column's histogram, such that all together are mu-GDP.
+    """The noise scale of each column's histogram per round, and, last, of its classes of roundness, such that
+    all together are mu-GDP.
 
     A column's share of mu^2 grows with the 2/3 power of its histogram's length, which minimises the total
     error over cells under a fixed budget; its rounds share it by ROUND_SHARES. Public: from the schema.
     """
     weights = {name: first_partition(column).cells ** (2 / 3) for name, column in schema.modelled.items()}
     total = sum(weights.values())
-    scales: list[dict[str, float]] = [{} for _ in ROUND_SHARES]
+    scales: list[dict[str, float]] = [{} for _ in (*ROUND_SHARES, ROUNDNESS_SHARE)]
     for name, column in schema.modelled.items():
-        rounds = rounds_needed(column)
-        for level in range(rounds):
-            share = ROUND_SHARES[level] / sum(ROUND_SHARES[:rounds])
-            scales[level][name] = 1.0 / (mu * (share * weights[name] / total) ** 0.5)
-    return [scale for scale in scales if scale]
+        shares = dict(enumerate(ROUND_SHARES[: rounds_needed(column)]))
+        if classes_of(column) is not None:
+            shares[len(ROUND_SHARES)] = ROUNDNESS_SHARE
+        for level, share in shares.items():
+            part = share / sum(shares.values()) * weights[name] / total
+            scales[level][name] = 1.0 / (mu * part**0.5)
+    return scales
 
 
 def learn_encoder(
     schema: Schema,
     rows: int,
-    noise: list[dict[str, float]],
+    noise: Sequence[Mapping[str, float]],
     measure: Measure,
     max_cells: int = MAX_CELLS,
 ) -> TableEncoder:
     """Build the encoder in rounds: count with noise, split what is heavy, count again (post-processing).
 
-    rows: the public number of rows. measure: counts partitions with noise and charges for it; it is given
-    the round, the partitions and the noise scales. max_cells: of each column of numbers or moments.
+    rows: the public number of rows. noise: as `round_noise_scales` gives it. measure: counts with noise and
+    charges for it; it is given what for, the partitions and the noise scales. max_cells: of each column of
+    numbers or moments.
     """
+    *rounds, last = noise
     partitions = {name: first_partition(column) for name, column in schema.modelled.items()}
-    counts = measure(0, partitions, noise[0])
+    counts = measure("round 1", partitions, rounds[0])
     histograms: dict[str, LeafHistogram] = {
-        name: first_histogram(partition, counts[name], float(rows), noise[0][name])
+        name: first_histogram(partition, counts[name], float(rows), rounds[0][name])
         for name, partition in partitions.items()
     }
-    for level, scales in enumerate(noise[1:], start=1):
+    for level, scales in enumerate(rounds[1:], start=2):
         heavy = {name: heavy_leaves(histograms[name], scale, float(rows)) for name, scale in scales.items()}
         finer = {name: children(histograms[name], split) for name, split in heavy.items() if split.any()}
         if not finer:
             break
-        counts = measure(level, finer, {name: scales[name] for name in finer})
+        counts = measure(f"round {level}", finer, {name: scales[name] for name in finer})
         for name, partition in finer.items():
             histograms[name] = refine(histograms[name], heavy[name], partition, counts[name], scales[name])
+    classes = {name: classes_of(schema.modelled[name]) for name in last}
+    amounts = {name: one for name, one in classes.items() if one is not None}
+    counts = measure("roundness", amounts, last) if amounts else {}
+    roundness = {
+        name: fit_roundness(one, histograms[name], counts[name], last[name]) for name, one in amounts.items()
+    }
     codecs = {
-        name: build_codec(column, histograms[name], max_cells) for name, column in schema.modelled.items()
+        name: build_codec(column, histograms[name], max_cells, roundness.get(name))
+        for name, column in schema.modelled.items()
     }
     return TableEncoder(schema=schema, codecs=codecs)

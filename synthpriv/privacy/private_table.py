@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from synthpriv.encoding.partition import Partition
+from synthpriv.encoding.partition import Countable
 from synthpriv.encoding.table_encoder import Codes, TableEncoder
 from synthpriv.errors import ConfigurationError, UnconfirmedSchema
 from synthpriv.evaluation.disclosed import Disclosed
@@ -157,7 +157,7 @@ class PrivateTable:
         self,
         release: Release,
         label: str,
-        partitions: Mapping[str, Partition],
+        partitions: Mapping[str, Countable],
         noise_scales: Mapping[str, float],
         progress: Report | None = None,
     ) -> dict[str, Ints]:

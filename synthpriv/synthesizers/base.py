@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from synthpriv.encoding.partition import Partition
+from synthpriv.encoding.partition import Countable
 from synthpriv.encoding.table_encoder import Codes, TableEncoder, learn_encoder
 from synthpriv.errors import ConfigurationError
 from synthpriv.privacy import processes
@@ -209,20 +209,17 @@ class Synthesizer(ABC):
         self, private: PrivateTable, release: Release, plan: FitPlan, report: Report
     ) -> TableEncoder:
         def measure(
-            level: int, partitions: Mapping[str, Partition], scales: Mapping[str, float]
+            what: str, partitions: Mapping[str, Countable], scales: Mapping[str, float]
         ) -> dict[str, npt.NDArray[np.int64]]:
-            stage = f"counting columns, round {level + 1}"
             return private.histograms(
                 release,
-                f"histograms, round {level + 1}",
+                f"histograms, {what}",
                 partitions,
                 scales,
-                lambda _, done, total: report(stage, done, total),
+                lambda _, done, total: report(f"counting columns, {what}", done, total),
             )
 
-        return learn_encoder(
-            private.schema, plan.rows, [dict(scales) for scales in plan.encoding_scales], measure, plan.cells
-        )
+        return learn_encoder(private.schema, plan.rows, plan.encoding_scales, measure, plan.cells)
 
     def _measure_marginals(
         self, private: PrivateTable, release: Release, encoder: TableEncoder, plan: FitPlan, report: Report

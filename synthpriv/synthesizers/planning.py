@@ -51,12 +51,12 @@ class TrainingSettings:
 class FitPlan:
     """The public constants of one fit.
 
-    count_epsilon: what the row count costs (0 if declared). encoding_scales: per round, the noise scale of
-    each column's histogram. cells: the most that a column of numbers is cut into. workload: the marginals
-    that are measured, each count with noise of marginal_scale (None: none are). selection_scale: of the
-    scores by which they are chosen (0: all are measured). training: None for a synthesizer that needs counts
-    only. refused_noise: what a step of training would have had (`step_noise`), where that is why nothing is
-    trained.
+    count_epsilon: what the row count costs (0 if declared). encoding_scales: per round, and last for
+    roundness, the noise scale of each column's histogram. cells: the most that a column of numbers is cut
+    into. workload: the marginals that are measured, each count with noise of marginal_scale (None: none are).
+    selection_scale: of the scores by which they are chosen (0: all are measured). training: None for a
+    synthesizer that needs counts only. refused_noise: what a step of training would have had (`step_noise`),
+    where that is why nothing is trained.
     """
 
     epsilon: float

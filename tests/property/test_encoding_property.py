@@ -21,6 +21,7 @@ from synthpriv.encoding.partition import (
     refine,
     rounds_needed,
 )
+from synthpriv.encoding.roundness import classes_of, fit_roundness
 from synthpriv.schema import AnyColumn, Boolean, Categorical, DateTime, Float, Integer
 from synthpriv.schema.values import place, restore
 
@@ -66,7 +67,9 @@ def learnt(column: AnyColumn, seed: int, noise: float, rows: int) -> tuple[Colum
             break
         finer = children(histogram, heavy)
         histogram = refine(histogram, heavy, finer, counts(finer.cells), noise)
-    return build_codec(column, histogram), histogram
+    classes = classes_of(column)
+    roundness = None if classes is None else fit_roundness(classes, histogram, counts(classes.cells), noise)
+    return build_codec(column, histogram, roundness=roundness), histogram
 
 
 @settings(max_examples=120, deadline=None)

@@ -146,7 +146,8 @@ WIDE = {(*AGE_COLUMN, "lower"): -(2**53), (*AGE_COLUMN, "upper"): 2**53, (*AGE, 
 def age_codec(starts: list[int], mass: float = 1.0, size: int = 2**54 + 1) -> dict[str, Any]:
     cells = list(range(len(starts)))
     masses = [mass] * len(starts)
-    return {"starts": starts, "mass": masses, "cell": cells, "size": size, "nullable": False, "missing": 0.0}
+    codec = {"starts": starts, "mass": masses, "cell": cells, "size": size, "nullable": False, "missing": 0.0}
+    return {**codec, "lifts": None, "zero": None}
 
 
 HOSTILE: dict[str, dict[tuple[Any, ...], Any]] = {
@@ -159,6 +160,14 @@ HOSTILE: dict[str, dict[tuple[Any, ...], Any]] = {
     "flag as text": {("config", "verbose"): "no"},
     "starts that wrap around": {**WIDE, AGE: age_codec([0, 2**63 - 1, -(2**63)])},
     "starts beyond 64 bits": {**WIDE, AGE: age_codec([0, 2**64])},
+    "lifts that are no numbers": {**WIDE, AGE: {**age_codec([0]), "lifts": [math.nan] * 31, "zero": 2**53}},
+    "lifts of nothing": {**WIDE, AGE: {**age_codec([0]), "lifts": [0.0] * 31, "zero": 2**53}},
+    "lifts of another column": {**WIDE, AGE: {**age_codec([0]), "lifts": [1.0] * 30, "zero": 2**53}},
+    "a zero that is not the column's": {
+        **WIDE,
+        AGE: {**age_codec([0]), "lifts": [1.0] * 31, "zero": -(2**70)},
+    },
+    "a zero without lifts": {**WIDE, AGE: {**age_codec([0]), "zero": 2**53}},
     "masses that overflow": {**WIDE, AGE: age_codec([0, 1], 1e308)},
     "infinite mass": {**WIDE, AGE: age_codec([0, 1], math.inf)},
     "more cells than codes": {**WIDE, AGE: age_codec(list(range(40_000)))},
@@ -184,6 +193,10 @@ HOSTILE: dict[str, dict[tuple[Any, ...], Any]] = {
 }
 HARMLESS: dict[str, dict[tuple[Any, ...], Any]] = {
     "the widest column": {**WIDE, AGE: age_codec([0])},
+    "the widest column of round amounts": {
+        **WIDE,
+        AGE: {**age_codec([0, 2**53, 2**54]), "lifts": [1e-6] * 30 + [1.0], "zero": 2**53},
+    },
     "no mass at all": {**WIDE, AGE: age_codec([0, 1, 2**54], 0.0)},
     "the smallest mass": {**WIDE, AGE: age_codec([0, 1, 2**54], 5e-324)},
     "the largest mass": {**WIDE, AGE: age_codec([0, 1, 2**54], 1e12)},
