@@ -11,11 +11,22 @@ import numpy.typing as npt
 from synthpriv.encoding.partition import Floats, Ints, LeafHistogram
 from synthpriv.errors import BundleError
 from synthpriv.schema import AnyColumn, Boolean, Categorical
+from synthpriv.schema.regions import Region
 from synthpriv.schema.values import MISSING
 
 MAX_CELLS = 32
 SAVED_DECIMALS = 3
 MOST_ROWS = 10**12  # the largest mass that a loaded codec may hold
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Pieces:
+    """Runs of positions, each uniform with its own mass and cell."""
+
+    starts: Ints
+    ends: Ints
+    mass: Floats
+    cell: Ints
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,18 +62,45 @@ class ColumnCodec:
         leaf = np.searchsorted(self.starts, np.maximum(positions, 0), side="right") - 1
         return np.where(positions == MISSING, self.cells - 1, self.cell[leaf])
 
-    def decode(self, codes: Ints, rng: np.random.Generator) -> Ints:
-        """A position for every code: a leaf of the cell by its released mass, then any position in it."""
+    def decode(self, codes: Ints, rng: np.random.Generator, region: Region | None = None) -> Ints:
+        """A position for every code: a leaf of the cell by its released mass, then any position in it.
+
+        region: the positions that may be drawn; every code must have some (see `weights`).
+        """
         positions = np.full(len(codes), MISSING, dtype=np.int64)
-        ends = np.append(self.starts[1:], self.size)
+        pieces = self._pieces(region)
         for code in np.unique(codes[codes <= self.cell.max()]):
             rows = np.flatnonzero(codes == code)
-            leaves = np.flatnonzero(self.cell == code)
-            mass = self.mass[leaves]
-            weights = mass if mass.sum() > 0 else (ends - self.starts)[leaves].astype(np.float64)
-            leaf = leaves[rng.choice(len(leaves), size=len(rows), p=weights / weights.sum())]
-            positions[rows] = rng.integers(self.starts[leaf], ends[leaf])
+            own = np.flatnonzero(pieces.cell == code)
+            mass = pieces.mass[own]
+            weights = mass if mass.sum() > 0 else (pieces.ends - pieces.starts)[own].astype(np.float64)
+            piece = own[rng.choice(len(own), size=len(rows), p=weights / weights.sum())]
+            positions[rows] = rng.integers(pieces.starts[piece], pieces.ends[piece])
         return positions
+
+    def weights(self, region: Region) -> Floats:
+        """The share of each cell's released mass that lies in the region: 0..1, shape (cells,)."""
+        pieces, last = self._pieces(region), int(self.cell.max()) + 1
+        ends = np.append(self.starts[1:], self.size)
+        mass = np.bincount(self.cell, weights=self.mass, minlength=last)
+        width = np.bincount(self.cell, weights=ends - self.starts, minlength=last)
+        inside = np.bincount(pieces.cell, weights=pieces.mass, minlength=last)
+        covered = np.bincount(pieces.cell, weights=pieces.ends - pieces.starts, minlength=last)
+        shares = np.where(mass > 0, inside / np.where(mass > 0, mass, 1.0), covered / width)
+        return np.append(shares, float(region.missing)) if self.nullable else shares
+
+    def _pieces(self, region: Region | None) -> _Pieces:
+        """The leaves, cut to the region."""
+        ends = np.append(self.starts[1:], self.size)
+        if region is None:
+            return _Pieces(starts=self.starts, ends=ends, mass=self.mass, cell=self.cell)
+        cuts = np.unique(np.concatenate([self.starts, [self.size], region.intervals.ravel()]))
+        starts, stops = cuts[:-1], cuts[1:]
+        kept = region.holds(starts)
+        starts, stops = starts[kept], stops[kept]
+        leaf = np.searchsorted(self.starts, starts, side="right") - 1
+        mass = self.mass[leaf] * (stops - starts) / (ends - self.starts)[leaf]
+        return _Pieces(starts=starts, ends=stops, mass=mass, cell=self.cell[leaf])
 
     def draw_present(self, count: int, rng: np.random.Generator) -> Ints:
         """Positions (shape (count,)) from the released distribution of values that are not missing."""

@@ -98,7 +98,7 @@ class Comparison(Expression):
         """Unknown where a column of the sum is missing."""
         parts = [weight * numbers_at(positions[name], columns[name]) for name, weight in self.weights.items()]
         total = reduce(np.add, parts) + self.constant
-        scale = reduce(np.maximum, [np.abs(part) for part in parts], abs(self.constant))
+        scale = np.max(np.abs([*parts, np.full_like(total, self.constant)]), axis=0)
         total = np.where(np.abs(total) <= CLOSE * np.maximum(scale, 1.0), 0.0, total)
         known = ~np.isnan(total)
         holds = COMPARISONS[self.sign](total, 0.0)

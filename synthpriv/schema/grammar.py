@@ -200,8 +200,9 @@ class _Reader(Transformer[Token, Any]):
     def among(self, parts: list[Any]) -> Expression:
         name, *values = parts
         tests = [self._compare(self.sum([name]), "=", self.sum([value])) for value in values]
-        if all(isinstance(test, Among) for test in tests):
-            return Among(column=name, members=frozenset().union(*(test.members for test in tests)))
+        members = [test.members for test in tests if isinstance(test, Among)]
+        if len(members) == len(tests):
+            return Among(column=name, members=frozenset().union(*members))
         return any_of(tuple(tests))
 
     def not_among(self, parts: list[Any]) -> Expression:

@@ -17,8 +17,9 @@ from safetensors import SafetensorError, safe_open
 from synthpriv.encoding.table_encoder import TableEncoder
 from synthpriv.errors import BundleError, SynthprivError
 from synthpriv.synthesizers import configuration
-from synthpriv.synthesizers.base import Claim, FittedSynthesizer, Synthesizer
+from synthpriv.synthesizers.base import Synthesizer
 from synthpriv.synthesizers.ctgan import CTGANSynthesizer
+from synthpriv.synthesizers.fitted import Claim, FittedSynthesizer
 from synthpriv.synthesizers.independent import IndependentSynthesizer
 from synthpriv.synthesizers.mixture import MixtureSynthesizer
 from synthpriv.synthesizers.models import SampleModel
