@@ -102,6 +102,41 @@ class ColumnCodec:
         mass = self.mass[leaf] * (stops - starts) / (ends - self.starts)[leaf]
         return _Pieces(starts=starts, ends=stops, mass=mass, cell=self.cell[leaf])
 
+    def heaviest(self, codes: Ints) -> Ints:
+        """For every code the first position of the cell's densest leaf: one value that stands for it."""
+        density = self.mass / np.diff(np.append(self.starts, self.size))
+        cells = range(int(self.cell.max()) + 1)
+        values = self.starts[[np.argmax(np.where(self.cell == cell, density, -1.0)) for cell in cells]]
+        return np.append(values, MISSING)[codes] if self.nullable else values[codes]
+
+    def middle(self, codes: Ints) -> Ints:
+        """For every code of a present value the position up to which half of the cell's mass lies."""
+        ends = np.append(self.starts[1:], self.size)
+        values = np.zeros(int(self.cell.max()) + 1, dtype=np.int64)
+        for cell in range(len(values)):
+            leaves = np.flatnonzero(self.cell == cell)
+            mass = (
+                self.mass[leaves] if self.mass[leaves].any() else (ends - self.starts)[leaves].astype(float)
+            )
+            upto = mass.cumsum()
+            at = int(np.searchsorted(upto, upto[-1] / 2))
+            inside = (upto[-1] / 2 - (upto[at] - mass[at])) / mass[at]
+            width = int(ends[leaves[at]] - self.starts[leaves[at]])
+            values[cell] = self.starts[leaves[at]] + min(int(inside * width), width - 1)
+        return values[codes]
+
+    def log_density_inside(self, positions: Ints) -> Floats:
+        """The logarithm of each position's probability given its cell; 0 for a missing one.
+
+        A leaf without released mass counts as one row spread over it.
+        """
+        widths = np.diff(np.append(self.starts, self.size))
+        mass = np.maximum(self.mass, 1.0)
+        cells = np.bincount(self.cell, weights=mass)
+        leaf = np.searchsorted(self.starts, np.maximum(positions, 0), side="right") - 1
+        inside = np.log(mass[leaf] / widths[leaf] / cells[self.cell[leaf]])
+        return np.where(positions == MISSING, 0.0, inside)
+
     def draw_present(self, count: int, rng: np.random.Generator) -> Ints:
         """Positions (shape (count,)) from the released distribution of values that are not missing."""
         shares = self.shares[: int(self.cell.max()) + 1]

@@ -111,6 +111,18 @@ def read_expression(text: str, columns: Mapping[str, AnyColumn]) -> Expression:
     return expression
 
 
+def column_named(text: str, columns: Mapping[str, AnyColumn]) -> str:
+    """The modelled column that `text` names, bare or in double quotes; raises SchemaError."""
+    name = text[1:-1] if text[:1] in ('"', "`") else text
+    if name not in columns or isinstance(columns[name], Identifier):
+        known = [one for one, column in columns.items() if not isinstance(column, Identifier)]
+        raise SchemaError(
+            f"an expression must name a modelled column, and hold texts in single quotes, found {name!r}. "
+            f"{nearest(name, known)}"
+        )
+    return name
+
+
 class _Reader(Transformer[Token, Any]):
     """Parse tree -> expression, bottom up; the names of methods are the grammar's rules."""
 
@@ -131,14 +143,7 @@ class _Reader(Transformer[Token, Any]):
         return Not(inner=parts[0])
 
     def name(self, parts: list[Token]) -> str:
-        text = str(parts[0])
-        name = text[1:-1] if text[0] in '"`' else text
-        if name not in self.columns or isinstance(self.columns[name], Identifier):
-            known = [one for one, column in self.columns.items() if not isinstance(column, Identifier)]
-            raise SchemaError(
-                f"an expression must name a modelled column, found {name!r}. {nearest(name, known)}"
-            )
-        return name
+        return column_named(str(parts[0]), self.columns)
 
     def TEXT(self, token: Token) -> _Text:  # noqa: N802 - the grammar's terminal
         return _Text(str(token)[1:-1].replace("''", "'"))

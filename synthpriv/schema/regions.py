@@ -49,6 +49,12 @@ class Region:
         """What either allows."""
         return self._swept(other, 1, self.missing or other.missing)
 
+    def without(self, other: Region, size: int) -> Region:
+        """What this one of a domain of `size` positions allows and the other does not."""
+        edges = np.concatenate([[0], other.intervals.ravel(), [size]]).reshape(-1, 2)
+        rest = Region(intervals=edges[edges[:, 0] < edges[:, 1]].astype(np.int64), missing=not other.missing)
+        return self.intersection(rest)
+
     def _swept(self, other: Region, needed: int, missing: bool) -> Region:
         """Where at least `needed` of the two hold: one pass over all ends."""
         ends = np.concatenate([self.intervals, other.intervals])

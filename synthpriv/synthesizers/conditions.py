@@ -18,6 +18,7 @@ from synthpriv.encoding.table_encoder import TableEncoder
 from synthpriv.errors import ConfigurationError, SchemaError, nearest
 from synthpriv.schema import Schema
 from synthpriv.schema.columns import Boolean, Categorical
+from synthpriv.schema.constraints import Determines, allowed_regions
 from synthpriv.schema.expressions import Expression, conjuncts
 from synthpriv.schema.facts import Follows, category_texts
 from synthpriv.schema.grammar import read_expression
@@ -28,19 +29,32 @@ from synthpriv.synthesizers.products import Evidence
 
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
-    """regions: by column, the positions that are allowed. rest: what only a whole row can tell."""
+    """regions: by column, the positions that are allowed. rest, rules: what only a whole row can tell.
+
+    Expressions of `rest` must be true, the schema's rules must not be false. determined: pairs of columns of
+    which the first determines the second.
+    """
 
     regions: Mapping[str, Region]
     rest: tuple[Expression, ...] = ()
+    rules: tuple[Expression, ...] = ()
+    determined: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def read(cls, conditions: Mapping[str, Any] | str | None, schema: Schema) -> Conditions:
-        """From an expression, or from what each column may be: a value, None for missing, a list or set of
-        them, or a slice(low, high) with both ends; raises ConfigurationError for what cannot be.
+        """The schema's own constraints, and `conditions`: an expression, or by column a value, None for
+        missing, a list or set of them, or a slice(low, high) with both ends.
+
+        Raises ConfigurationError for what cannot be.
         """
+        regions = allowed_regions(schema.rules, schema.columns)
+        rules = tuple(schema.rules.values())
+        parts: dict[str, Any] = {
+            "rules": tuple(one for one in rules if isinstance(one, Expression) and len(one.columns) > 1),
+            "determined": tuple((one.by, one.column) for one in rules if isinstance(one, Determines)),
+        }
         if conditions is None:
-            return cls(regions={})
-        regions: dict[str, Region] = {}
+            return cls(regions=_through_facts(regions, schema), **parts)
         rest: list[Expression] = []
         try:
             if isinstance(conditions, str):
@@ -55,7 +69,7 @@ class Conditions:
                     _narrow(regions, name, _region(name, wanted, schema), f"{name}={wanted!r}")
         except SchemaError as error:
             raise ConfigurationError(f"the condition {conditions!r} is refused: {error}") from None
-        return cls(regions=_through_facts(regions, schema), rest=tuple(rest))
+        return cls(regions=_through_facts(regions, schema), rest=tuple(rest), **parts)
 
     def evidence(self, encoder: TableEncoder) -> Evidence:
         """What the regions allow of each cell; raises ConfigurationError where it is nothing."""
@@ -76,6 +90,8 @@ class Conditions:
         kept = np.ones(len(positions), dtype=np.bool_)
         for expression in self.rest:
             kept &= expression.truth(columns, schema.columns)[0]
+        for expression in self.rules:
+            kept &= ~expression.truth(columns, schema.columns)[1]
         return kept
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 SAMPLING_CHUNK = 65_536
 MOST_TRIES = 20_000_000
+MOST_REDRAWS = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,16 +111,38 @@ class FittedSynthesizer:
         """
         return self.model.reach(Conditions.read(conditions, self.schema).evidence(self.encoder))
 
-    def complete(self, table: pd.DataFrame, n: int = 1, seed: int | None = None) -> pd.DataFrame:
+    def complete(
+        self,
+        table: pd.DataFrame,
+        n: int = 1,
+        seed: int | None = None,
+        present: bool = False,
+    ) -> pd.DataFrame:
         """Every row of `table` filled in `n` times: missing cells, and columns that it lacks, are drawn.
 
-        They are drawn given the row's other cells, which stay as they are. Rows come in the table's order,
-        each `n` times in a row. Post-processing. Raises ConfigurationError for values outside the schema.
+        They are drawn given the row's other cells, which stay as they are; a row whose own cells break a
+        constraint of the schema keeps breaking it. present: draw no missing value. Rows come in the table's
+        order, each `n` times in a row. Post-processing. Raises ConfigurationError for values outside the
+        schema.
         """
+        configuration.require("n", n, 1, 10**6, whole=True)
         rng, generator = generators(seed)
+        wanted = Conditions.read(None, self.schema)
+        evidence = dict(wanted.evidence(self.encoder))
+        for at, codec in enumerate(self.encoder.codecs.values()):
+            if present and codec.nullable:
+                evidence[at] = evidence.get(at, np.ones(codec.cells)) * (
+                    np.arange(codec.cells) < codec.cells - 1
+                )
         known = partial_positions(table, self.schema)[np.repeat(np.arange(len(table)), n)]
-        codes = self.encoder.encode_partial(known)
-        drawn = self.encoder.decode(self.model.joint().complete(codes, generator), rng, known=known)
+        drawn = np.zeros_like(known)
+        left = np.arange(len(known))
+        for _ in range(MOST_REDRAWS):
+            codes = self.model.joint().complete(self.encoder.encode_partial(known[left]), generator, evidence)
+            drawn[left] = self.encoder.decode(codes, rng, wanted.regions, known[left])
+            left = left[~wanted.met(drawn[left], self.schema)]
+            if not len(left):
+                break
         return self.encoder.frame(drawn, rng)
 
     def _draw(
@@ -129,9 +153,10 @@ class FittedSynthesizer:
         evidence = wanted.evidence(self.encoder)
         made = tried = 0
         while made < count:
-            size = SAMPLING_CHUNK if wanted.rest else min(SAMPLING_CHUNK, count - made)
+            picky = wanted.rest or wanted.rules
+            size = SAMPLING_CHUNK if picky and made else min(SAMPLING_CHUNK, count - made)
             codes = self.model.draw(size, generator, evidence)
-            drawn = self.encoder.decode(codes, rng, wanted.regions)
+            drawn = self._determined(self.encoder.decode(codes, rng, wanted.regions))
             drawn = drawn[wanted.met(drawn, self.schema)][: count - made]
             made, tried = made + len(drawn), tried + size
             if not made and tried >= MOST_TRIES:
@@ -140,6 +165,25 @@ class FittedSynthesizer:
                     f"them."
                 )
             yield drawn
+
+    def _determined(self, positions: Positions) -> Positions:
+        """The rows with what one column determines of another, as the model finds it likeliest."""
+        for by, column, values in self._determinations:
+            source = positions[:, by]
+            positions[:, column] = np.where(source < 0, positions[:, column], values[np.maximum(source, 0)])
+        return positions
+
+    @cached_property
+    def _determinations(self) -> list[tuple[int, int, Positions]]:
+        """Of each constraint 'by -> column': both places, and a position for every category of `by`."""
+        names, found = list(self.encoder.codecs), []
+        for first, second in Conditions.read(None, self.schema).determined:
+            by, column = names.index(first), names.index(second)
+            codes = np.full((self.schema.columns[first].size, len(names)), -1, dtype=np.int16)
+            codes[:, by] = self.encoder.codecs[first].encode(np.arange(len(codes)))
+            likeliest = self.model.joint().conditionals(codes, column).argmax(1)
+            found.append((by, column, self.encoder.codecs[second].heaviest(likeliest)))
+        return found
 
     def save(self, path: Any) -> None:
         """Write a folder with synthesizer.json and weights.safetensors; no pickle, no private row.

@@ -19,7 +19,7 @@ from torch.nn import functional
 from synthpriv.encoding.table_encoder import Codes
 from synthpriv.privacy.layers import CodeLinear
 from synthpriv.synthesizers.networks import initialise
-from synthpriv.synthesizers.products import BATCH_ROWS, UNKNOWN, Floats, Products, drawn_cells
+from synthpriv.synthesizers.products import BATCH_ROWS, UNKNOWN, Evidence, Floats, Products, drawn_cells
 
 UNITS = 1000  # of a log-probability, as a whole number
 LEAST = 1e-7  # probability of a class
@@ -178,11 +178,13 @@ class LabelledJoint(Products):
             found[known] = self._decoded(codes[known])[1].exp().numpy()
         return found
 
-    def complete(self, codes: Codes, generator: torch.Generator) -> Codes:
+    def complete(self, codes: Codes, generator: torch.Generator, evidence: Evidence) -> Codes:
         """As a mixture, then an unknown label by the decoder."""
-        filled, label = super().complete(codes, generator), self._labels.label
+        filled, label = super().complete(codes, generator, evidence), self._labels.label
         unknown = codes[:, label] == UNKNOWN
         shares = self._decoded(filled[unknown])[1].exp()
+        if label in evidence:
+            shares = shares * torch.from_numpy(evidence[label]).float()
         filled[unknown, label] = drawn_cells(shares, torch.arange(len(shares)), generator).numpy()
         return filled
 

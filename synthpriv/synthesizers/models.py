@@ -28,8 +28,8 @@ class Joint(Protocol):
     def conditionals(self, codes: Codes, column: int) -> npt.NDArray[np.float32]:
         """The column's distribution given each row's other known cells: (rows, cells)."""
 
-    def complete(self, codes: Codes, generator: torch.Generator) -> Codes:
-        """The rows with their unknown cells drawn given the known ones."""
+    def complete(self, codes: Codes, generator: torch.Generator, evidence: Evidence) -> Codes:
+        """The rows with their unknown cells drawn given the known ones, within the evidence."""
 
 
 @dataclass(frozen=True, kw_only=True)

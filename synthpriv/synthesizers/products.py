@@ -61,15 +61,23 @@ class Products:
         return codes.numpy()
 
     @torch.no_grad()
-    def complete(self, codes: Codes, generator: torch.Generator) -> Codes:
-        """The rows with every UNKNOWN cell drawn from its joint distribution given the row's other cells."""
+    def complete(self, codes: Codes, generator: torch.Generator, evidence: Evidence) -> Codes:
+        """The rows with every UNKNOWN cell drawn from its joint distribution given the row's other cells.
+
+        evidence: what may be drawn.
+        """
         filled = codes.copy()
+        allowed = {
+            column: self.blocks[column] * torch.from_numpy(w).float() for column, w in evidence.items()
+        }
         for rows, joint in self._joints(codes):
+            unknown = torch.from_numpy(codes[rows] == UNKNOWN)
+            for column, block in allowed.items():
+                joint = joint + unknown[:, column, None] * block.sum(1).clamp_min(LEAST).log()
             chosen = _by_row(joint.softmax(1), generator)
-            for column, block in enumerate(self.blocks):
-                drawn = drawn_cells(block, chosen, generator).numpy()
-                unknown = codes[rows, column] == UNKNOWN
-                filled[rows, column] = np.where(unknown, drawn, codes[rows, column])
+            for column in np.flatnonzero(unknown.any(0).numpy()).tolist():
+                drawn = drawn_cells(allowed.get(column, self.blocks[column]), chosen, generator).numpy()
+                filled[rows, column] = np.where(unknown[:, column].numpy(), drawn, codes[rows, column])
         return filled
 
     @torch.no_grad()

@@ -59,13 +59,18 @@ def test_each_cells_surprise_is_its_conditional(products: Products) -> None:
 
 def test_gaps_are_filled_from_the_joint_distribution(products: Products, density: np.ndarray) -> None:
     given = np.tile(np.array([[2, -1, -1]], dtype=np.int16), (40_000, 1))
-    filled = products.complete(given, torch.Generator().manual_seed(0))
+    filled = products.complete(given, torch.Generator().manual_seed(0), {})
     assert (filled[:, 0] == 2).all()
     assert filled.min() >= 0
     wanted = density * (EVERY[:, 0] == 2)
     cells = np.ravel_multi_index(tuple(filled.T.astype(np.int64)), SIZES)
     found = np.bincount(cells, minlength=len(EVERY)) / len(filled)
     assert np.abs(found - wanted / wanted.sum()).sum() / 2 < 0.01
+    held = products.complete(given, torch.Generator().manual_seed(0), {1: np.array([0.0, 1.0, 1.0, 0.0])})
+    assert set(held[:, 1]) == {1, 2}
+    wanted *= np.isin(EVERY[:, 1], [1, 2])
+    told = np.bincount(EVERY[:, 2], weights=wanted / wanted.sum())
+    assert (held[:, 2] == 1).mean() == pytest.approx(told[1], abs=0.01)
     apart = np.abs(found - density).sum() / 2
     assert apart > 0.3, "rows that ignore what is known are told apart"
 
