@@ -181,7 +181,7 @@ class FittedSynthesizer:
             by, column = names.index(first), names.index(second)
             codes = np.full((self.schema.columns[first].size, len(names)), -1, dtype=np.int16)
             codes[:, by] = self.encoder.codecs[first].encode(np.arange(len(codes)))
-            likeliest = self.model.joint().conditionals(codes, column).argmax(1)
+            likeliest = self.model.joint().conditionals(codes, [column])[0].argmax(1)
             found.append((by, column, self.encoder.codecs[second].heaviest(likeliest)))
         return found
 

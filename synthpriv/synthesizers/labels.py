@@ -19,7 +19,15 @@ from torch.nn import functional
 from synthpriv.encoding.table_encoder import Codes
 from synthpriv.privacy.layers import CodeLinear
 from synthpriv.synthesizers.networks import initialise
-from synthpriv.synthesizers.products import BATCH_ROWS, UNKNOWN, Evidence, Floats, Products, drawn_cells
+from synthpriv.synthesizers.products import (
+    BATCH_ROWS,
+    UNKNOWN,
+    Evidence,
+    Floats,
+    Products,
+    Shares,
+    drawn_cells,
+)
 
 UNITS = 1000  # of a log-probability, as a whole number
 LEAST = 1e-7  # probability of a class
@@ -170,12 +178,12 @@ class LabelledJoint(Products):
         found[whole, label] = self._decoded(codes[whole])[1].gather(1, own[:, None])[:, 0].double()
         return found
 
-    def conditionals(self, codes: Codes, column: int) -> npt.NDArray[np.float32]:
+    def conditionals(self, codes: Codes, columns: Sequence[int]) -> list[Shares]:
         """As a mixture, but for the label of a row whose other cells are known."""
-        found = super().conditionals(codes, column)
-        if column == self._labels.label:
+        found = super().conditionals(codes, columns)
+        if self._labels.label in columns:
             known = self._others_known(codes)
-            found[known] = self._decoded(codes[known])[1].exp().numpy()
+            found[list(columns).index(self._labels.label)][known] = self._decoded(codes[known])[1].exp()
         return found
 
     def complete(self, codes: Codes, generator: torch.Generator, evidence: Evidence) -> Codes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from synthpriv.encoding.table_encoder import Codes
-from synthpriv.synthesizers.products import Evidence
+from synthpriv.synthesizers.products import Evidence, Shares
 
 Floats = npt.NDArray[np.float64]
 
@@ -25,8 +26,8 @@ class Joint(Protocol):
     def log_conditionals(self, codes: Codes) -> Floats:
         """The logarithm of each known cell's probability given its row's others, 0 for unknown: (rows, m)."""
 
-    def conditionals(self, codes: Codes, column: int) -> npt.NDArray[np.float32]:
-        """The column's distribution given each row's other known cells: (rows, cells)."""
+    def conditionals(self, codes: Codes, columns: Sequence[int]) -> list[Shares]:
+        """Columns' distributions given each row's other known cells, their own unread: (rows, cells) each."""
 
     def complete(self, codes: Codes, generator: torch.Generator, evidence: Evidence) -> Codes:
         """The rows with their unknown cells drawn given the known ones, within the evidence."""

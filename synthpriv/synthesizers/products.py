@@ -18,6 +18,7 @@ from torch import Tensor
 from synthpriv.encoding.table_encoder import Codes
 
 Floats = npt.NDArray[np.float64]
+Shares = npt.NDArray[np.float32]
 Evidence = Mapping[int, Floats]  # by column: the share of each cell that is allowed, 0..1 (shape (cells,))
 UNKNOWN = -1
 BATCH_ROWS = 2048
@@ -81,14 +82,14 @@ class Products:
         return filled
 
     @torch.no_grad()
-    def conditionals(self, codes: Codes, column: int) -> npt.NDArray[np.float32]:
-        """The column's distribution given each row's other known cells, its own unread: (rows, cells)."""
-        parts = [np.zeros((0, self.sizes[column]), dtype=np.float32)]
-        hidden = codes.copy()
-        hidden[:, column] = UNKNOWN
-        for _, joint in self._joints(hidden):
-            parts.append((joint.softmax(1) @ self.blocks[column]).numpy())
-        return np.concatenate(parts)
+    def conditionals(self, codes: Codes, columns: Sequence[int]) -> list[Shares]:
+        """Columns' distributions given each row's other known cells, their own unread: (rows, cells) each."""
+        found: list[list[Shares]] = [[np.zeros((0, self.sizes[at]), dtype=np.float32)] for at in columns]
+        for rows, joint in self._joints(codes):
+            for place, column in enumerate(columns):
+                own = self._tables[column][torch.from_numpy(codes[rows, column].astype(np.int64))]
+                found[place].append(((joint - own).softmax(1) @ self.blocks[column]).numpy())
+        return [np.concatenate(parts) for parts in found]
 
     @torch.no_grad()
     def log_density(self, codes: Codes) -> Floats:

@@ -77,9 +77,9 @@ def denoise(
     names = list(schema.modelled)
     likely, changes = _likeliest(fitted, emptied, held), []
     repaired = table.copy()
-    for name in held:
+    every = joint.conditionals(codes, [names.index(name) for name in held])
+    for name, shares in zip(held, every, strict=True):
         at = names.index(name)
-        shares = joint.conditionals(codes, at)
         own = np.where(codes[:, at] >= 0, shares[np.arange(len(codes)), codes[:, at]], np.nan)
         own = np.where(outside[name], 0.0, own)
         poor = np.flatnonzero(own < threshold * shares.max(1))
@@ -110,16 +110,15 @@ def _likeliest(fitted: FittedSynthesizer, table: pd.DataFrame, names: list[str])
     encoder, joint = fitted.encoder, fitted.model.joint()
     positions = partial_positions(table, fitted.schema)
     codes = encoder.encode_partial(positions)
-    for at, (name, codec) in enumerate(encoder.codecs.items()):
-        if name in names:
-            shares = joint.conditionals(codes, at)[:, : codec.cells - int(codec.nullable)]
-            if isinstance(fitted.schema.columns[name], Categorical | Boolean):
-                positions[:, at] = codec.heaviest(shares.argmax(1))
-            else:
-                upto = shares.cumsum(1)
-                positions[:, at] = codec.middle(
-                    (upto < upto[:, -1:] / 2).sum(1).clip(max=shares.shape[1] - 1)
-                )
+    places = [at for at, name in enumerate(encoder.codecs) if name in names]
+    for at, every in zip(places, joint.conditionals(codes, places), strict=True):
+        codec, column = list(encoder.codecs.values())[at], list(fitted.schema.modelled.values())[at]
+        shares = every[:, : codec.cells - int(codec.nullable)]
+        if isinstance(column, Categorical | Boolean):
+            positions[:, at] = codec.heaviest(shares.argmax(1))
+        else:
+            below = shares.cumsum(1) < shares.sum(1, keepdims=True) / 2
+            positions[:, at] = codec.middle(below.sum(1).clip(max=shares.shape[1] - 1))
     return encoder.frame(np.where(positions == MISSING, 0, positions), np.random.default_rng(0))
 
 

@@ -111,8 +111,8 @@ def _allowed(positions: Positions, wanted: Conditions, schema: Schema, rng: np.r
     names = list(schema.modelled)
     drawn = {name: positions[:, at] for at, name in enumerate(names)}
     for name, fact in schema.facts.items():
-        redraw = partial(rng.integers, 0, schema.columns[name].size)
-        drawn[name] = fact.impose(name, drawn, schema.columns, redraw)
+        region = Region.between(0, schema.columns[name].size)
+        drawn[name] = fact.impose(name, drawn, schema.columns, partial(_uniform, region, rng=rng))
     for by, column in wanted.determined:
         follows = np.random.default_rng(0).integers(0, schema.columns[column].size, schema.columns[by].size)
         drawn[column] = np.where(drawn[by] < 0, drawn[column], follows[np.maximum(drawn[by], 0)])

@@ -38,9 +38,9 @@ def test_the_density_of_a_row_with_gaps_is_the_sum_over_what_may_fill_them(
 
 def test_conditionals_are_bayes_rule(products: Products, density: np.ndarray) -> None:
     rows = np.array([[2, 1, -1], [-1, 1, 0], [0, 3, 1]], dtype=np.int16)
+    found = products.conditionals(rows, range(len(SIZES)))
     for column, size in enumerate(SIZES):
-        found = products.conditionals(rows, column)
-        for row, shares in zip(rows.tolist(), found, strict=True):
+        for row, shares in zip(rows.tolist(), found[column], strict=True):
             row[column] = UNKNOWN
             told = [density[matching(row) & (EVERY[:, column] == cell)].sum() for cell in range(size)]
             assert shares.tolist() == pytest.approx([one / sum(told) for one in told], rel=1e-3)
@@ -53,7 +53,7 @@ def test_each_cells_surprise_is_its_conditional(products: Products) -> None:
     for at, row in enumerate(rows):
         for column, cell in enumerate(row):
             if cell != UNKNOWN:
-                share = products.conditionals(rows, column)[at, cell]
+                share = products.conditionals(rows, [column])[0][at, cell]
                 assert found[at, column] == pytest.approx(np.log(share), abs=1e-3)
 
 
