@@ -37,7 +37,7 @@ class Products:
         return [part.softmax(1) for part in self.logits.split(self.sizes, dim=1)]
 
     @cached_property
-    def _tables(self) -> list[Tensor]:
+    def tables(self) -> list[Tensor]:
         """Log-probabilities of each column, (cells + 1, components); the last row, for unknown, is 0."""
         logs = [block.clamp_min(LEAST).log().t() for block in self.blocks]
         return [torch.cat([log, log.new_zeros(1, log.shape[1])]).contiguous() for log in logs]
@@ -87,7 +87,7 @@ class Products:
         found: list[list[Shares]] = [[np.zeros((0, self.sizes[at]), dtype=np.float32)] for at in columns]
         for rows, joint in self._joints(codes):
             for place, column in enumerate(columns):
-                own = self._tables[column][torch.from_numpy(codes[rows, column].astype(np.int64))]
+                own = self.tables[column][torch.from_numpy(codes[rows, column].astype(np.int64))]
                 found[place].append(((joint - own).softmax(1) @ self.blocks[column]).numpy())
         return [np.concatenate(parts) for parts in found]
 
@@ -108,7 +108,7 @@ class Products:
         found = np.zeros(codes.shape)
         for rows, joint in self._joints(codes):
             total = joint.logsumexp(1)
-            for column, table in enumerate(self._tables):
+            for column, table in enumerate(self.tables):
                 others = joint - table[torch.from_numpy(codes[rows, column].astype(np.int64))]
                 found[rows, column] = (total - others.logsumexp(1)).double().numpy()
         return found
@@ -117,8 +117,16 @@ class Products:
         """Of some rows at a time, the log-probability of their known cells under each component."""
         for start in range(0, len(codes), BATCH_ROWS):
             rows = slice(start, start + BATCH_ROWS)
-            part = torch.from_numpy(codes[rows].astype(np.int64))  # unknown, -1, is the table's last row
-            yield rows, torch.stack([table[part[:, at]] for at, table in enumerate(self._tables)]).sum(0)
+            yield rows, self.log_joint(torch.from_numpy(codes[rows].astype(np.int64)))
+
+    def log_joint(self, codes: Tensor) -> Tensor:
+        """The log-probability of each row's known cells under each component: (rows, components)."""
+        total = codes.new_zeros(len(codes), len(self.logits), dtype=torch.float32)
+        for at, table in enumerate(self.tables):
+            known = codes[:, at] != UNKNOWN  # unknown, -1, is the table's last row, of zeros
+            if known.any():
+                total += table[codes[:, at]]
+        return total
 
 
 def drawn_cells(weights: Tensor, chosen: Tensor, generator: torch.Generator) -> Tensor:
