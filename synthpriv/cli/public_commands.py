@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from synthpriv.cli import options
 from synthpriv.cli.words import counted, number, say, say_json
 from synthpriv.progress import bars
+
+if TYPE_CHECKING:
+    from synthpriv.synthesizers.models import Reach
 
 
 def register(app: typer.Typer) -> None:
@@ -62,11 +65,20 @@ def sample(
     with bars() as progress:
         chunks = fitted.sample_chunks(n, seed=seed, conditions=conditions, progress=progress)
         rows = write_chunks(chunks, out, fitted.schema, format=format)
+    reach = None if conditions is None else fitted.reach(conditions)
     if json:
-        say_json({"rows": rows, "out": str(out), "private": fitted.claim.private})
+        met = {} if reach is None else {"probability": reach.probability, "effective": reach.effective}
+        say_json({"rows": rows, "out": str(out), "private": fitted.claim.private, **met})
     else:
         mark = "" if fitted.claim.private else " NOT_PRIVATE"
-        say(f"Wrote {counted(rows, 'row')} to {out}.{mark}")
+        say(f"Wrote {counted(rows, 'row')} to {out}.{_how_met(reach)}{mark}")
+
+
+def _how_met(reach: Reach | None) -> str:
+    if reach is None:
+        return ""
+    share = "" if reach.effective == 1 else f", met with an effective sample size of {reach.effective:.0%}"
+    return f" The conditions have probability {reach.probability:.2g} under the model{share}."
 
 
 def verify(

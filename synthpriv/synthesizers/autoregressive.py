@@ -183,7 +183,7 @@ class HiddenCells:
             functional.cross_entropy(part, rows[:, column], reduction="none")
             for column, part in enumerate(logits.split(self._sizes.tolist(), dim=1))
         ]
-        return (torch.stack(losses, dim=1) * hidden).sum(1) / hidden.sum(1)
+        return (torch.stack(losses, dim=1) * hidden).sum(1) / hidden.sum(1).sqrt()
 
 
 class AutoregressiveModel(SampleModel):
