@@ -39,6 +39,7 @@ from synthpriv.synthesizers.products import (
     drawn_cells,
     evenly_drawn,
 )
+from synthpriv.synthesizers.workload import label_column
 
 MOST_COMPONENTS = 512
 LARGEST_BATCH = 16_384
@@ -101,13 +102,15 @@ class AutoregressiveSynthesizer(Synthesizer):
     def empty_model(self, encoder: TableEncoder) -> SampleModel:
         """A mixture of no components yet, and a network that adds nothing."""
         products = Products(torch.zeros(0, sum(encoder.sizes)), encoder.sizes)
-        return AutoregressiveModel(products, Correction(encoder.sizes, self.hidden_dim))
+        order = public_order(encoder.schema)
+        return AutoregressiveModel(products, Correction(encoder.sizes, self.hidden_dim), order)
 
     def _train(self, fitting: Fitting) -> SampleModel:
         products = self._fit_products(fitting)
         correction = Correction(fitting.encoder.sizes, self.hidden_dim)
         initialise(correction.first, fitting.generator)
-        model = AutoregressiveModel(products, correction)
+        order = public_order(fitting.encoder.schema)
+        model = AutoregressiveModel(products, correction, order)
         plan = fitting.plan.training
         if plan is None:
             return model
@@ -117,7 +120,7 @@ class AutoregressiveSynthesizer(Synthesizer):
             "training",
             fitting.encoder,
             correction,
-            HiddenCells(products, correction),
+            HiddenCells(products, correction, order, label_column(fitting.encoder.schema)),
             plan,
             Optimization(learning_rate=self.learning_rate),
             lambda step: fitting.report("training", step + 1, plan.steps),
@@ -139,6 +142,13 @@ class AutoregressiveSynthesizer(Synthesizer):
         return Products(logits, encoder.sizes)
 
 
+def public_order(schema: Schema) -> list[int]:
+    """The columns as rows are drawn: as the schema has them, but the label last."""
+    label = label_column(schema)
+    others = [column for column in range(len(schema.modelled)) if column != label]
+    return others if label is None else [*others, label]
+
+
 class Correction(nn.Module):
     """Known cells -> what to add to the log-probabilities of all columns' cells; zero at first."""
 
@@ -158,14 +168,22 @@ class Correction(nn.Module):
 
 
 class HiddenCells:
-    """The loss of rows with a random part hidden: the mean negative log-likelihood of the hidden cells."""
+    """The loss of rows with a part hidden: the negative log-likelihood of the hidden cells.
 
-    def __init__(self, products: Products, correction: Correction) -> None:
+    A quarter of the rows hides the label alone, a quarter what comes after a random place in the order in
+    which rows are drawn, and half any part.
+    """
+
+    def __init__(
+        self, products: Products, correction: Correction, order: Sequence[int], label: int | None
+    ) -> None:
         self._correction, self._sizes = correction, torch.tensor(products.sizes)
         device = correction.last.weight.device
         self._table = torch.cat(products.tables).to(device)
         self._starts = torch.tensor([0, *(size + 1 for size in products.sizes[:-1])]).cumsum(0).to(device)
         self._shares = torch.cat(products.blocks, dim=1).to(device)
+        self._places = torch.tensor(order).argsort().to(device)
+        self._has_label = label is not None
         self._random = loss_generator(device)
 
     def __call__(self, rows: Tensor) -> Tensor:
@@ -173,6 +191,9 @@ class HiddenCells:
         columns = rows.shape[1]
         known = torch.randint(columns, (len(rows), 1), generator=self._random, device=rows.device)
         rank = torch.rand(rows.shape, generator=self._random, device=rows.device).argsort(1)
+        rank[::2] = self._places
+        if self._has_label:
+            known[::4] = columns - 1
         hidden = rank >= known
         seen = torch.where(hidden, self._sizes.to(rows.device), rows)
         with torch.no_grad():
@@ -187,10 +208,10 @@ class HiddenCells:
 
 
 class AutoregressiveModel(SampleModel):
-    """Mixture and correction; its own joint distribution, column by column in the schema's order."""
+    """Mixture and correction; its own joint distribution, column by column in a public order."""
 
-    def __init__(self, products: Products, correction: Correction) -> None:
-        self.products, self.correction = products, correction
+    def __init__(self, products: Products, correction: Correction, order: Sequence[int]) -> None:
+        self.products, self.correction, self.order = products, correction, list(order)
         self.sizes = products.sizes
 
     @torch.no_grad()
@@ -216,7 +237,7 @@ class AutoregressiveModel(SampleModel):
         """Whole rows, and how likely what was given turned out (rows,), as a logarithm."""
         codes = np.full((count, len(self.sizes)), UNKNOWN, dtype=np.int16)
         log_weights = torch.zeros(count, dtype=torch.float64)
-        order = [*evidence, *(column for column in range(len(self.sizes)) if column not in evidence)]
+        order = [*evidence, *(column for column in self.order if column not in evidence)]
         for start in range(0, count, BATCH_ROWS):
             part = codes[start : start + BATCH_ROWS]
             for column in order:
@@ -231,7 +252,7 @@ class AutoregressiveModel(SampleModel):
     def complete(self, codes: Codes, generator: torch.Generator, evidence: Evidence) -> Codes:
         """Unknown cells in order, each given all that is known by then."""
         filled = codes.copy()
-        for column in range(len(self.sizes)):
+        for column in self.order:
             rows = np.flatnonzero(codes[:, column] == UNKNOWN)
             for start in range(0, len(rows), BATCH_ROWS):
                 part = rows[start : start + BATCH_ROWS]
@@ -273,7 +294,7 @@ class AutoregressiveModel(SampleModel):
         """The sum over known cells, in order, each given the known ones before it."""
         found = np.zeros(len(codes))
         before = np.full_like(codes, UNKNOWN)
-        for column in range(len(self.sizes)):
+        for column in self.order:
             known = np.flatnonzero(codes[:, column] != UNKNOWN)
             shares = self.conditionals(before[known], [column])[0]
             found[known] += np.log(np.maximum(shares[np.arange(len(known)), codes[known, column]], LEAST))
