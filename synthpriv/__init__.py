@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from synthpriv.schema import Integer as Integer
     from synthpriv.schema import MissingWhen as MissingWhen
     from synthpriv.schema import Schema as Schema
+    from synthpriv.synthesizers.autoregressive import AutoregressiveSynthesizer as AutoregressiveSynthesizer
     from synthpriv.synthesizers.choosing import choose_synthesizer as choose_synthesizer
     from synthpriv.synthesizers.ctgan import CTGANSynthesizer as CTGANSynthesizer
     from synthpriv.synthesizers.independent import IndependentSynthesizer as IndependentSynthesizer
@@ -36,6 +37,16 @@ if TYPE_CHECKING:
     from synthpriv.synthesizers.vae import VAESynthesizer as VAESynthesizer
     from synthpriv.tables import read_table as read_table
     from synthpriv.tables import write_table as write_table
+    from synthpriv.tasks.anomalies import score_rows as score_rows
+    from synthpriv.tasks.fairness import equalize as equalize
+    from synthpriv.tasks.fairness import rebalance as rebalance
+    from synthpriv.tasks.gaps import denoise as denoise
+    from synthpriv.tasks.gaps import impute as impute
+    from synthpriv.tasks.gaps import multiple_imputations as multiple_imputations
+    from synthpriv.tasks.mixing import mix as mix
+    from synthpriv.tasks.mock import mock as mock
+    from synthpriv.tasks.rare import augment as augment
+    from synthpriv.tasks.rare import edge_cases as edge_cases
 
 __version__ = "0.1.0"
 
@@ -57,6 +68,7 @@ _HOMES = {
         "MissingWhen",
         "Schema",
     ),
+    "synthpriv.synthesizers.autoregressive": ("AutoregressiveSynthesizer",),
     "synthpriv.synthesizers.choosing": ("choose_synthesizer",),
     "synthpriv.synthesizers.ctgan": ("CTGANSynthesizer",),
     "synthpriv.synthesizers.independent": ("IndependentSynthesizer",),
@@ -64,6 +76,12 @@ _HOMES = {
     "synthpriv.synthesizers.storage": ("load",),
     "synthpriv.synthesizers.vae": ("VAESynthesizer",),
     "synthpriv.tables": ("read_table", "write_table"),
+    "synthpriv.tasks.anomalies": ("score_rows",),
+    "synthpriv.tasks.fairness": ("equalize", "rebalance"),
+    "synthpriv.tasks.gaps": ("denoise", "impute", "multiple_imputations"),
+    "synthpriv.tasks.mixing": ("mix",),
+    "synthpriv.tasks.mock": ("mock",),
+    "synthpriv.tasks.rare": ("augment", "edge_cases"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

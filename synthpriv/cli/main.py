@@ -8,7 +8,13 @@ from typing import Annotated
 
 import typer
 
-from synthpriv.cli import ledger_commands, private_commands, public_commands, schema_commands
+from synthpriv.cli import (
+    ledger_commands,
+    private_commands,
+    public_commands,
+    schema_commands,
+    task_commands,
+)
 from synthpriv.cli.words import complain
 from synthpriv.errors import SynthprivError
 
@@ -36,6 +42,7 @@ app.add_typer(schema_commands.app, name="schema")
 app.add_typer(ledger_commands.app, name="ledger")
 private_commands.register(app)
 public_commands.register(app)
+task_commands.register(app)
 
 
 def _say_version(wanted: bool) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from synthpriv.release.judging import Judged
     from synthpriv.release.pipeline import ReleaseOutcome
     from synthpriv.release.policy import Decision
-    from synthpriv.synthesizers.base import Claim, FittedSynthesizer
+    from synthpriv.synthesizers.fitted import Claim, FittedSynthesizer
 
 REFUSED = 3
 MOST_REASONS = 3

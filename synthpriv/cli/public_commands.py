@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from synthpriv.cli import options
 from synthpriv.cli.words import counted, number, say, say_json
-from synthpriv.errors import ConfigurationError
 from synthpriv.progress import bars
+
+if TYPE_CHECKING:
+    from synthpriv.synthesizers.models import Reach
 
 
 def register(app: typer.Typer) -> None:
@@ -36,8 +38,8 @@ def sample(
         list[str] | None,
         typer.Option(
             "--where",
-            metavar="COLUMN=VALUE",
-            help="A condition that every row must meet; give it several times for several columns.",
+            metavar="CONDITION",
+            help="What holds in every row: \"age >= 60 and sex = 'Female'\"; of several, all hold.",
         ),
     ] = None,
     seed: Annotated[
@@ -50,39 +52,33 @@ def sample(
 
     Example:
 
-    synthpriv sample people.synth -n 1000 --where sex=Female --where age=40 --out women.csv
+    synthpriv sample people.synth -n 1000 --where "age >= 60 and sex = 'Female'" --out women.csv
     """
     from synthpriv.synthesizers.storage import load
     from synthpriv.tables import table_format, write_chunks
 
     table_format(out, format)
     options.require_new_file(out)
-    conditions = _conditions(where or [])
+    conditions = " and ".join(f"({one})" for one in where or []) or None
     inside = synthesizer / "synthesizer"
     fitted = load(inside if inside.is_dir() else synthesizer)
     with bars() as progress:
-        chunks = fitted.sample_chunks(n, seed=seed, conditions=conditions or None, progress=progress)
+        chunks = fitted.sample_chunks(n, seed=seed, conditions=conditions, progress=progress)
         rows = write_chunks(chunks, out, fitted.schema, format=format)
+    reach = None if conditions is None else fitted.reach(conditions)
     if json:
-        say_json({"rows": rows, "out": str(out), "private": fitted.claim.private})
+        met = {} if reach is None else {"probability": reach.probability, "effective": reach.effective}
+        say_json({"rows": rows, "out": str(out), "private": fitted.claim.private, **met})
     else:
         mark = "" if fitted.claim.private else " NOT_PRIVATE"
-        say(f"Wrote {counted(rows, 'row')} to {out}.{mark}")
+        say(f"Wrote {counted(rows, 'row')} to {out}.{_how_met(reach)}{mark}")
 
 
-def _conditions(texts: list[str]) -> dict[str, str]:
-    """COLUMN=VALUE texts as values per column; raises ConfigurationError."""
-    conditions: dict[str, str] = {}
-    for text in texts:
-        name, found, value = (part.strip() for part in text.partition("="))
-        if not found or not name:
-            raise ConfigurationError(f"--where takes COLUMN=VALUE, found {text!r}; write for example age=40.")
-        if name in conditions:
-            raise ConfigurationError(
-                f"--where takes one value per column, found two for {name!r}; sample twice instead."
-            )
-        conditions[name] = value
-    return conditions
+def _how_met(reach: Reach | None) -> str:
+    if reach is None:
+        return ""
+    share = "" if reach.effective == 1 else f", met with an effective sample size of {reach.effective:.0%}"
+    return f" The conditions have probability {reach.probability:.2g} under the model{share}."
 
 
 def verify(

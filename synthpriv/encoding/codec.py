@@ -13,11 +13,22 @@ from synthpriv.encoding.partition import Floats, Ints, LeafHistogram
 from synthpriv.encoding.roundness import LEAST_LIFT, Roundness, classes_of
 from synthpriv.errors import BundleError
 from synthpriv.schema import AnyColumn, Boolean, Categorical
+from synthpriv.schema.regions import Region
 from synthpriv.schema.values import MISSING
 
 MAX_CELLS = 32
 SAVED_DECIMALS = 3
 MOST_ROWS = 10**12  # the largest mass that a loaded codec may hold
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Pieces:
+    """Runs of positions, each uniform with its own mass and cell."""
+
+    starts: Ints
+    ends: Ints
+    mass: Floats
+    cell: Ints
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,19 +66,89 @@ class ColumnCodec:
         leaf = np.searchsorted(self.starts, np.maximum(positions, 0), side="right") - 1
         return np.where(positions == MISSING, self.cells - 1, self.cell[leaf])
 
-    def decode(self, codes: Ints, rng: np.random.Generator) -> Ints:
-        """A position for every code: a leaf of the cell by its released mass, then a position in it."""
+    def decode(self, codes: Ints, rng: np.random.Generator, region: Region | None = None) -> Ints:
+        """A position for every code: a leaf of the cell by its released mass, then a position in it.
+
+        region: the positions that may be drawn; every code must have some (see `weights`).
+        """
         positions = np.full(len(codes), MISSING, dtype=np.int64)
-        ends = np.append(self.starts[1:], self.size)
+        pieces = self._pieces(region)
         draw = rng.integers if self.roundness is None else partial(self.roundness.draw, rng=rng)
         for code in np.unique(codes[codes <= self.cell.max()]):
             rows = np.flatnonzero(codes == code)
-            leaves = np.flatnonzero(self.cell == code)
-            mass = self.mass[leaves]
-            weights = mass if mass.sum() > 0 else (ends - self.starts)[leaves].astype(np.float64)
-            leaf = leaves[rng.choice(len(leaves), size=len(rows), p=weights / weights.sum())]
-            positions[rows] = draw(self.starts[leaf], ends[leaf])
+            own = np.flatnonzero(pieces.cell == code)
+            mass = pieces.mass[own]
+            weights = mass if mass.sum() > 0 else (pieces.ends - pieces.starts)[own].astype(np.float64)
+            piece = own[rng.choice(len(own), size=len(rows), p=weights / weights.sum())]
+            positions[rows] = draw(pieces.starts[piece], pieces.ends[piece])
         return positions
+
+    def weights(self, region: Region) -> Floats:
+        """The share of each cell's released mass that lies in the region: 0..1, shape (cells,)."""
+        pieces, last = self._pieces(region), int(self.cell.max()) + 1
+        ends = np.append(self.starts[1:], self.size)
+        mass = np.bincount(self.cell, weights=self.mass, minlength=last)
+        width = np.bincount(self.cell, weights=ends - self.starts, minlength=last)
+        inside = np.bincount(pieces.cell, weights=pieces.mass, minlength=last)
+        covered = np.bincount(pieces.cell, weights=pieces.ends - pieces.starts, minlength=last)
+        shares = np.where(mass > 0, inside / np.where(mass > 0, mass, 1.0), covered / width)
+        return np.append(shares, float(region.missing)) if self.nullable else shares
+
+    def _pieces(self, region: Region | None) -> _Pieces:
+        """The leaves, cut to the region."""
+        ends = np.append(self.starts[1:], self.size)
+        if region is None:
+            return _Pieces(starts=self.starts, ends=ends, mass=self.mass, cell=self.cell)
+        cuts = np.unique(np.concatenate([self.starts, [self.size], region.intervals.ravel()]))
+        starts, stops = cuts[:-1], cuts[1:]
+        kept = region.holds(starts)
+        starts, stops = starts[kept], stops[kept]
+        leaf = np.searchsorted(self.starts, starts, side="right") - 1
+        mass = self.mass[leaf] * self._spread(starts, stops) / self._spread(self.starts, ends)[leaf]
+        return _Pieces(starts=starts, ends=stops, mass=mass, cell=self.cell[leaf])
+
+    def _spread(self, starts: Ints, ends: Ints) -> Floats:
+        """How much of a leaf's mass runs of positions inside it take, in units of one least round value."""
+        if self.roundness is None:
+            return (ends - starts).astype(np.float64)
+        return self.roundness.mass(starts, ends)
+
+    def heaviest(self, codes: Ints) -> Ints:
+        """For every code the first position of the cell's densest leaf: one value that stands for it."""
+        density = self.mass / np.diff(np.append(self.starts, self.size))
+        cells = range(int(self.cell.max()) + 1)
+        values = self.starts[[np.argmax(np.where(self.cell == cell, density, -1.0)) for cell in cells]]
+        return np.append(values, MISSING)[codes] if self.nullable else values[codes]
+
+    def middle(self, codes: Ints) -> Ints:
+        """For every code of a present value the position up to which half of the cell's mass lies."""
+        ends = np.append(self.starts[1:], self.size)
+        values = np.zeros(int(self.cell.max()) + 1, dtype=np.int64)
+        for cell in range(len(values)):
+            leaves = np.flatnonzero(self.cell == cell)
+            mass = (
+                self.mass[leaves] if self.mass[leaves].any() else (ends - self.starts)[leaves].astype(float)
+            )
+            upto = mass.cumsum()
+            at = int(np.searchsorted(upto, upto[-1] / 2))
+            inside = (upto[-1] / 2 - (upto[at] - mass[at])) / mass[at]
+            width = int(ends[leaves[at]] - self.starts[leaves[at]])
+            values[cell] = self.starts[leaves[at]] + min(int(inside * width), width - 1)
+        return values[codes]
+
+    def log_density_inside(self, positions: Ints) -> Floats:
+        """The logarithm of each position's probability given its cell; 0 for a missing one.
+
+        A leaf without released mass counts as one row spread over it.
+        """
+        widths = self._spread(self.starts, np.append(self.starts[1:], self.size))
+        mass = np.maximum(self.mass, 1.0)
+        cells = np.bincount(self.cell, weights=mass)
+        present = np.maximum(positions, 0)
+        leaf = np.searchsorted(self.starts, present, side="right") - 1
+        own = self._spread(present, present + 1)
+        inside = np.log(own * mass[leaf] / widths[leaf] / cells[self.cell[leaf]])
+        return np.where(positions == MISSING, 0.0, inside)
 
     def draw_present(self, count: int, rng: np.random.Generator) -> Ints:
         """Positions (shape (count,)) from the released distribution of values that are not missing."""

@@ -49,6 +49,11 @@ class Roundness:
     zero: int
     lifts: Floats
 
+    def mass(self, starts: Ints, ends: Ints) -> Floats:
+        """The sum of lifts over positions starts..ends-1, for each pair (shape (n,))."""
+        counts = values_of_classes(starts - self.zero, ends - self.zero, len(self.lifts))
+        return np.asarray(counts @ self.lifts, dtype=np.float64)
+
     def draw(self, starts: Ints, ends: Ints, rng: np.random.Generator) -> Ints:
         """One position of starts..ends-1 for each pair (shape (n,)), by the lifts."""
         low = starts - self.zero

@@ -26,7 +26,8 @@ from synthpriv.encoding.roundness import classes_of, fit_roundness
 from synthpriv.errors import BundleError
 from synthpriv.schema import Identifier, Schema
 from synthpriv.schema.identifiers import IdentifierMaker
-from synthpriv.schema.values import Positions, place, restore
+from synthpriv.schema.regions import Region
+from synthpriv.schema.values import MISSING, Positions, place, restore
 
 Codes = npt.NDArray[np.int16]
 Measure = Callable[[str, Mapping[str, Countable], Mapping[str, float]], Mapping[str, npt.NDArray[np.int64]]]
@@ -58,6 +59,13 @@ class TableEncoder:
             [codec.encode(positions[name]).astype(np.int16) for name, codec in self.codecs.items()]
         )
 
+    def encode_partial(self, positions: Positions) -> Codes:
+        """Codes of rows of positions (shape (n, m)) in which MISSING means unknown, which is code -1."""
+        codes = np.column_stack(
+            [codec.encode(positions[:, at]) for at, codec in enumerate(self.codecs.values())]
+        )
+        return np.where(positions == MISSING, -1, codes).astype(np.int16)
+
     def encode_frame(self, frame: pd.DataFrame) -> Codes:
         """Codes (shape (n, m)) of a table, by the public rule for values outside the domain."""
         return self.encode(positions_of(frame, self.schema))
@@ -66,40 +74,47 @@ class TableEncoder:
         self,
         codes: Codes,
         rng: np.random.Generator,
-        makers: dict[str, IdentifierMaker] | None = None,
-        fixed: Mapping[str, Positions] | None = None,
-    ) -> pd.DataFrame:
-        """A table with the schema's columns, order and dtypes: one row per row of codes.
+        regions: Mapping[str, Region] | None = None,
+        known: Positions | None = None,
+    ) -> Positions:
+        """A position for every code (shape (n, m)), such that the schema's facts hold in every row.
 
-        makers: what made the identifiers of earlier chunks of the same table, by column; added to. fixed: the
-        one position that a column has in every row. The schema's facts hold in every row.
+        regions: by column, the positions that may be drawn. known: positions that stay, MISSING elsewhere.
+        """
+        regions = regions or {}
+        drawn = {
+            name: codec.decode(codes[:, at].astype(np.int64), rng, regions.get(name))
+            for at, (name, codec) in enumerate(self.codecs.items())
+        }
+        if known is not None:
+            for at, name in enumerate(self.codecs):
+                drawn[name] = np.where(known[:, at] == MISSING, drawn[name], known[:, at])
+        for name, fact in self.schema.facts.items():
+            codec = self.codecs[name]
+            drawn[name] = fact.impose(name, drawn, self.schema.columns, partial(codec.draw_present, rng=rng))
+        return np.column_stack([drawn[name] for name in self.codecs])
+
+    def frame(
+        self,
+        positions: Positions,
+        rng: np.random.Generator,
+        makers: dict[str, IdentifierMaker] | None = None,
+    ) -> pd.DataFrame:
+        """A table with the schema's columns, order and dtypes: one row per row of positions (shape (n, m)).
+
+        makers: what made the identifiers of earlier chunks of the same table, by column; added to.
         """
         makers = {} if makers is None else makers
+        at = {name: place for place, name in enumerate(self.codecs)}
         series = {}
-        drawn = self._positions(codes, rng, fixed or {})
         for name, column in self.schema.columns.items():
             if isinstance(column, Identifier):
                 if name not in makers:
                     makers[name] = IdentifierMaker(column, name, int(rng.integers(2**63)))
-                series[name] = makers[name].make(len(codes))
+                series[name] = makers[name].make(len(positions))
             else:
-                series[name] = restore(drawn[name], column, name)
+                series[name] = restore(positions[:, at[name]], column, name)
         return pd.DataFrame(series)
-
-    def _positions(
-        self, codes: Codes, rng: np.random.Generator, fixed: Mapping[str, Positions]
-    ) -> dict[str, Positions]:
-        """A position for every code; then what the schema's facts say."""
-        drawn = {
-            name: np.repeat(fixed[name], len(codes))
-            if name in fixed
-            else codec.decode(codes[:, at].astype(np.int64), rng)
-            for at, (name, codec) in enumerate(self.codecs.items())
-        }
-        for name, fact in self.schema.facts.items():
-            codec = self.codecs[name]
-            drawn[name] = fact.impose(name, drawn, self.schema.columns, partial(codec.draw_present, rng=rng))
-        return drawn
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: the public schema and released statistics."""

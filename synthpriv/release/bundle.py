@@ -19,7 +19,7 @@ from synthpriv.privacy.ledger import Ledger
 from synthpriv.release.folders import new_folder
 from synthpriv.release.policy import Decision
 from synthpriv.schema import Schema
-from synthpriv.synthesizers.base import FittedSynthesizer
+from synthpriv.synthesizers.fitted import FittedSynthesizer
 from synthpriv.synthesizers.storage import load
 from synthpriv.tables import read_chunks, write_table
 

@@ -25,7 +25,8 @@ from synthpriv.release.preparation import open_private_table, table_name
 from synthpriv.release.reading import judging_progress
 from synthpriv.release.report import internal_page
 from synthpriv.schema import Schema
-from synthpriv.synthesizers.base import Claim, FittedSynthesizer, Synthesizer
+from synthpriv.synthesizers.base import Synthesizer
+from synthpriv.synthesizers.fitted import Claim, FittedSynthesizer
 from synthpriv.tables import read_chunks, write_chunks
 
 HOLDOUT = 0.25

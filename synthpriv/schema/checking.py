@@ -13,6 +13,7 @@ import pandas as pd
 from synthpriv.errors import nearest
 from synthpriv.schema.cells import cell_texts, distinct_cells, hashed_cells, identifier_texts, read_numbers
 from synthpriv.schema.columns import AnyColumn, Boolean, Categorical, DateTime, Float, Identifier, Integer
+from synthpriv.schema.constraints import BrokenRows, columns_of
 from synthpriv.schema.declaration import Schema
 from synthpriv.schema.facts import broken
 from synthpriv.schema.values import MISSING, place, restore
@@ -57,11 +58,11 @@ def check_chunks(chunks: Callable[[], Iterable[pd.DataFrame]], schema: Schema) -
     names: list[Any] = []
     rows = 0
     checks: dict[str, _ColumnCheck] = {}
-    facts = _FactCheck(schema, [])
+    facts = _RuleCheck(schema, [])
     for chunk in chunks():
         if not checks:
             names = list(chunk.columns)
-            facts = _FactCheck(schema, names)
+            facts = _RuleCheck(schema, names)
             checks = {n: _ColumnCheck(n, c, schema) for n, c in schema.columns.items() if names.count(n) == 1}
         rows += len(chunk)
         facts.add(chunk)
@@ -99,27 +100,35 @@ def _check_names(names: list[Any], rows: int, schema: Schema) -> Iterator[Mismat
             yield Mismatch(column=name, problem="has no rows", rows=0)
 
 
-class _FactCheck:
-    """How many rows break each of the schema's facts."""
+class _RuleCheck:
+    """How many rows break each of the schema's facts and constraints."""
 
     def __init__(self, schema: Schema, names: list[Any]) -> None:
         self._columns = schema.columns
         self._facts = {n: f for n, f in schema.facts.items() if names.count(n) == names.count(f.by) == 1}
         self._rows = dict.fromkeys(self._facts, 0)
+        read = {name for rule in schema.rules.values() for name in columns_of(rule)}
+        read |= {each for name, fact in self._facts.items() for each in (name, fact.by)}
+        self._wanted = [name for name in read if names.count(name) == 1]
+        self._broken = BrokenRows(constraints=schema.rules, columns=schema.columns)
 
     def add(self, chunk: pd.DataFrame) -> None:
         """Count the next rows."""
-        wanted = {each for name, fact in self._facts.items() for each in (name, fact.by)}
-        placed = {name: place(chunk[name], self._columns[name]).positions for name in wanted}
+        placed = {name: place(chunk[name], self._columns[name]).positions for name in self._wanted}
+        self._broken.add(placed)
         for name, rows in broken(self._facts, placed, self._columns).items():
             self._rows[name] += int(rows.sum())
 
     def mismatches(self) -> Iterator[Mismatch]:
-        """One for each fact that some row breaks."""
+        """One for each fact and constraint that some row breaks."""
         for name, rows in self._rows.items():
             if rows:
                 problem = f"breaks the fact that ties it to {self._facts[name].by!r}"
                 yield Mismatch(column=name, problem=problem, rows=rows)
+        for text, rows in self._broken.counts().items():
+            if rows:
+                columns = ", ".join(columns_of(self._broken.constraints[text]))
+                yield Mismatch(column=columns, problem=f"breaks the constraint {text}", rows=rows)
 
 
 class _ColumnCheck:

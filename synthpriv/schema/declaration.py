@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from synthpriv.errors import SchemaError, nearest
 from synthpriv.schema.columns import KINDS, AnyColumn, Boolean, Categorical, Column, Identifier
+from synthpriv.schema.constraints import Constraint, read_constraints
 from synthpriv.schema.facts import Fact, check_facts, facts_from_dict, facts_to_dict
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ class Schema:
     privacy_unit: the column that names the person (None: one row is one person). max_rows_per_unit: the
     public bound on rows of one person. targets: columns that analysts predict. groups: columns with
     categories between whose values a model should serve people alike. facts: by column, what holds in every
-    row by public knowledge, and in every synthetic row (`Follows`, `MissingWhen`).
+    row by public knowledge, and in every synthetic row (`Follows`, `MissingWhen`). constraints: expressions
+    that hold in every row, "discharged >= admitted" (see `constraints`).
 
     >>> from synthpriv.schema.columns import Integer
     >>> schema = Schema(columns={"age": Integer(lower=17, upper=90)})
@@ -41,6 +43,7 @@ class Schema:
     targets: tuple[str, ...] = field(default=())
     facts: Mapping[str, Fact] = field(default_factory=dict)
     groups: tuple[str, ...] = field(default=())
+    constraints: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
         """Check names, unit, targets and groups."""
@@ -85,11 +88,19 @@ class Schema:
             )
         object.__setattr__(self, "facts", dict(self.facts))
         check_facts(self.facts, self.columns)
+        object.__setattr__(self, "_rules", read_constraints(self.constraints, self.columns, self.facts))
+        object.__setattr__(self, "constraints", tuple(self.constraints))
 
     @property
     def modelled(self) -> dict[str, AnyColumn]:
         """The columns that a synthesizer learns: all but the identifiers."""
         return {name: column for name, column in self.columns.items() if not isinstance(column, Identifier)}
+
+    @property
+    def rules(self) -> Mapping[str, Constraint]:
+        """The constraints as they are read, by their text."""
+        rules: Mapping[str, Constraint] = self.__dict__["_rules"]
+        return rules
 
     @property
     def unconfirmed(self) -> tuple[str, ...]:
@@ -106,13 +117,15 @@ class Schema:
             head["privacy_unit"] = self.privacy_unit
         if self.privacy_unit or self.max_rows_per_unit != 1:
             head["max_rows_per_unit"] = self.max_rows_per_unit
+        if self.constraints:
+            head["constraints"] = list(self.constraints)
         plain = {**head, "columns": {name: _column_to_dict(column) for name, column in self.columns.items()}}
         return {**plain, "facts": facts_to_dict(self.facts)} if self.facts else plain
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Schema:
         """The inverse of `to_dict`; raises SchemaError naming the column and the field."""
-        known = {"columns", "privacy_unit", "max_rows_per_unit", "targets", "groups", "facts"}
+        known = {"columns", "privacy_unit", "max_rows_per_unit", "targets", "groups", "facts", "constraints"}
         _check_known(data, known, "the schema")
         declared = data.get("columns")
         if not isinstance(declared, Mapping):

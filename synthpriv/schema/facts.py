@@ -35,7 +35,7 @@ class Follows:
 
     def check(self, name: str, columns: Mapping[str, AnyColumn]) -> None:
         """Raise SchemaError unless every category of `by` is given a value that the column can take."""
-        known = _texts(columns[self.by])
+        known = category_texts(columns[self.by])
         lacking = [text for text in known if text not in self.values]
         if lacking or len(self.values) != len(known):
             odd = [*lacking, *(text for text in self.values if text not in known)][0]
@@ -50,7 +50,7 @@ class Follows:
         self, name: str, drawn: Mapping[str, Positions], columns: Mapping[str, AnyColumn], redraw: Redraw
     ) -> Positions:
         """The column's positions, as they follow."""
-        values = pd.Series([self.values[text] for text in _texts(columns[self.by])], dtype=object)
+        values = pd.Series([self.values[text] for text in category_texts(columns[self.by])], dtype=object)
         follows = place(values, columns[name]).positions
         source = drawn[self.by]
         unknown = np.full_like(source, MISSING) if columns[name].nullable else drawn[name]
@@ -67,7 +67,7 @@ class MissingWhen:
 
     def check(self, name: str, columns: Mapping[str, AnyColumn]) -> None:
         """Raise SchemaError unless the column may be missing and the categories are declared."""
-        known = _texts(columns[self.by])
+        known = category_texts(columns[self.by])
         for text in self.values:
             if text not in known:
                 raise SchemaError(
@@ -81,7 +81,7 @@ class MissingWhen:
         self, name: str, drawn: Mapping[str, Positions], columns: Mapping[str, AnyColumn], redraw: Redraw
     ) -> Positions:
         """The column's positions, missing exactly where they must be; elsewhere a missing one is redrawn."""
-        known = _texts(columns[self.by])
+        known = category_texts(columns[self.by])
         absent = np.isin(drawn[self.by], [known.index(text) for text in self.values])
         positions = np.where(absent, MISSING, drawn[name])
         gaps = ~absent & (positions == MISSING)
@@ -153,7 +153,7 @@ def facts_to_dict(facts: Mapping[str, Fact]) -> dict[str, Any]:
     }
 
 
-def _texts(column: AnyColumn) -> list[str]:
+def category_texts(column: AnyColumn) -> list[str]:
     """The column's categories in order, as text."""
     if isinstance(column, Boolean):
         return ["false", "true"]

@@ -72,6 +72,11 @@ def json_schema() -> dict[str, Any]:
                 "type": "array",
                 "items": {"type": "string"},
             },
+            "constraints": {
+                "description": "Expressions that hold in every row, such as 'discharged >= admitted'.",
+                "type": "array",
+                "items": {"type": "string"},
+            },
             "privacy_unit": {
                 "description": "The identifier column that names the person; without it, a row is a person.",
                 "type": "string",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,38 +14,22 @@ import pandas as pd
 import torch
 
 from synthpriv.encoding.partition import Countable
-from synthpriv.encoding.table_encoder import Codes, TableEncoder, learn_encoder
+from synthpriv.encoding.table_encoder import TableEncoder, learn_encoder
 from synthpriv.errors import ConfigurationError
 from synthpriv.privacy import processes
 from synthpriv.privacy.ledger import Budget, Ledger, Release
 from synthpriv.privacy.private_table import PrivateTable, require_confirmed
 from synthpriv.privacy.randomness import is_private
-from synthpriv.progress import SAMPLING, Report, bars, silent
+from synthpriv.progress import Report, bars, silent
 from synthpriv.schema import Schema
-from synthpriv.schema.identifiers import IdentifierMaker
-from synthpriv.schema.values import Positions
-from synthpriv.synthesizers import configuration, saving
+from synthpriv.synthesizers import configuration
 from synthpriv.synthesizers.anchor import Anchor
-from synthpriv.synthesizers.conditions import accepted_rows, allowed_cells
+from synthpriv.synthesizers.fitted import Claim, FittedSynthesizer
 from synthpriv.synthesizers.models import SampleModel
 from synthpriv.synthesizers.planning import FitPlan, TrainingSettings, count_epsilon, make_plan
 from synthpriv.synthesizers.workload import choose_groups, label_column
 
-SAMPLING_CHUNK = 65_536
 DEVICES = ("auto", "cpu", "cuda")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Claim:
-    """What a fitted synthesizer promises, for add/remove of one unit; `private` is False without noise."""
-
-    epsilon: float
-    delta: float
-    epsilon_replace_one: float
-    rows: int
-    ledger_digest: str
-    private: bool
-    domain_from_data: bool = False
 
 
 @configuration.configuration
@@ -269,115 +253,6 @@ class Fitting:
     plan: FitPlan
     generator: torch.Generator
     report: Report
-
-
-class FittedSynthesizer:
-    """A fitted synthesizer: samples, saves, and cannot reach the private table. All post-processing."""
-
-    def __init__(
-        self, *, config: Synthesizer, encoder: TableEncoder, model: SampleModel, claim: Claim
-    ) -> None:
-        self.config = config
-        self.encoder = encoder
-        self.model = model
-        self.claim = claim
-
-    def __repr__(self) -> str:
-        """Configuration and claim."""
-        mark = "" if self.claim.private else ", NOT_PRIVATE"
-        return f"Fitted({self.config!r}{mark})"
-
-    @property
-    def schema(self) -> Schema:
-        """The public schema."""
-        return self.encoder.schema
-
-    def sample(
-        self,
-        n: int | None = None,
-        seed: int | None = None,
-        conditions: Mapping[str, Any] | None = None,
-        progress: Report | None = None,
-    ) -> pd.DataFrame:
-        """`n` synthetic rows (default: the public row count) with the schema's columns, order and dtypes.
-
-        seed: makes the sample repeatable. conditions: {column: value} that every row must have, found by
-        redrawing. Raises ConfigurationError for conditions outside the schema or too rare to be found.
-        """
-        chunks = list(self.sample_chunks(n, seed, conditions, progress))
-        return chunks[0] if len(chunks) == 1 else pd.concat(chunks, ignore_index=True)
-
-    def sample_chunks(
-        self,
-        n: int | None = None,
-        seed: int | None = None,
-        conditions: Mapping[str, Any] | None = None,
-        progress: Report | None = None,
-    ) -> Iterator[pd.DataFrame]:
-        """The rows that `sample` gives for the same arguments, SAMPLING_CHUNK at a time and at least once.
-
-        Memory does not grow with `n`, but for unique identifiers of a pattern with alternatives.
-        """
-        count = self.claim.rows if n is None else n
-        configuration.require("n", count, 0, 10**9, whole=True)
-        entropy = np.random.SeedSequence(seed)
-        rng = np.random.default_rng(entropy)
-        generator = torch.Generator().manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> 1))
-        fixed: dict[str, Positions] = {}
-        allowed = None
-        if conditions:
-            fixed, allowed = allowed_cells(conditions, self.encoder)
-        report = progress or silent
-        report(SAMPLING, 0, count)
-        made, makers = 0, dict[str, IdentifierMaker]()
-        for codes in in_chunks(self._draw_codes(int(count), generator, allowed), SAMPLING_CHUNK):
-            frame = self.encoder.decode(codes, rng, makers, fixed)
-            made += len(frame)
-            report(SAMPLING, made, count)
-            yield frame
-
-    def _draw_codes(
-        self, count: int, generator: torch.Generator, allowed: dict[int, int] | None
-    ) -> Iterator[Codes]:
-        """`count` rows of codes in parts, the first of them empty."""
-        yield np.zeros((0, len(self.encoder.codecs)), dtype=np.int16)
-        made = tried = 0
-        given = {at: cell for at, cell in (allowed or {}).items() if at in self.model.conditioned}
-        while made < count:
-            size = min(SAMPLING_CHUNK, count - made) if allowed is None else SAMPLING_CHUNK
-            drawn = self.model.draw(size, generator, given)
-            tried += size
-            if allowed is not None:
-                drawn = accepted_rows(drawn, allowed, made, tried)[: count - made]
-            made += len(drawn)
-            yield drawn
-
-    def save(self, path: Any) -> None:
-        """Write a folder with synthesizer.json and weights.safetensors; no pickle, no private row.
-
-        Among several processes the lead writes, and nothing happens in the others.
-        """
-        if not processes.leads():
-            return
-        description = {
-            "kind": self.config.name,
-            "config": configuration.to_dict(self.config),
-            "claim": saving.plain(asdict(self.claim)),
-            "encoder": self.encoder.to_dict(),
-        }
-        saving.write(path, description, self.model.tensors())
-
-
-def in_chunks(parts: Iterable[Codes], size: int) -> Iterator[Codes]:
-    """The rows of `parts` in order, `size` at a time; the last chunk, perhaps empty, holds the rest."""
-    held: list[Codes] = []
-    for part in parts:
-        held.append(part)
-        while sum(map(len, held)) > size:
-            rows = np.concatenate(held)
-            yield rows[:size]
-            held = [rows[size:]]
-    yield np.concatenate(held)
 
 
 def allowed_delta(ledger: Ledger, epsilon: float, delta: float | None) -> float:

@@ -14,7 +14,6 @@ figure by more than chance; its share of the budget and its weight are therefore
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from itertools import pairwise
 from typing import ClassVar
 
@@ -32,7 +31,7 @@ from synthpriv.schema import Schema
 from synthpriv.synthesizers.anchor import Anchor
 from synthpriv.synthesizers.base import Fitting, Synthesizer
 from synthpriv.synthesizers.configuration import check_training, configuration, layer_widths, require
-from synthpriv.synthesizers.models import SampleModel, evenly_drawn
+from synthpriv.synthesizers.models import Reach, SampleModel, effective_share
 from synthpriv.synthesizers.networks import (
     Discriminator,
     Generator,
@@ -42,10 +41,12 @@ from synthpriv.synthesizers.networks import (
     relaxed_one_hot,
 )
 from synthpriv.synthesizers.planning import TrainingSettings
+from synthpriv.synthesizers.products import Evidence, Products, evenly_drawn
 from synthpriv.synthesizers.workload import label_column
 
 SMALL_EPSILON = 3.0  # below it the discriminator learns next to nothing, and marginals take its share
-CALIBRATION_POOL = 8192
+POOL = 16_384  # rows of noise at least from which a condition picks
+CALIBRATION_POOL = JOINT_POOL = 8192
 CALIBRATION_STEPS = 50
 GAME_RATE = 0.1  # of the generator's learning rate, once it knows the marginals
 
@@ -248,31 +249,46 @@ class CTGANModel(SampleModel):
     def __init__(self, generator: Generator) -> None:
         self.generator = generator
 
-    @property
-    def conditioned(self) -> frozenset[int]:
-        """The label, which the generator is given."""
-        label = self.generator.label_column
-        return frozenset() if label is None else frozenset({label})
-
     @torch.no_grad()
-    def _logits(self, count: int, random: torch.Generator, given: Mapping[int, int]) -> Tensor:
+    def _products(self, count: int, random: torch.Generator, evidence: Evidence) -> Products:
+        """`count` rows of noise as the products that they are decoded to; the generator is given labels."""
         labels, column = self.generator.labels(), self.generator.label_column
         weights = torch.from_numpy(self.generator.weights)
-        if column is not None and column in given:
-            weights = weights * (labels == given[column])
+        if column is not None and column in evidence:
+            weights = weights * torch.from_numpy(evidence[column])[labels]
         modes = evenly_drawn(weights, count, random)
-        logits: Tensor = self.generator(self.generator.noise(modes, random), labels[modes])
-        return logits
+        return Products(
+            self.generator(self.generator.noise(modes, random), labels[modes]), self.generator.heads.sizes
+        )
 
-    def draw(self, count: int, generator: torch.Generator, given: Mapping[int, int]) -> Codes:
-        """Modes in even shares, noise around them through the generator, each column from its softmax."""
-        codes = self.generator.heads.sample(self._logits(count, generator, given), generator)
-        return codes.numpy().astype(np.int16)
+    def draw(self, count: int, generator: torch.Generator, evidence: Evidence) -> Codes:
+        """Modes in even shares, noise around them through the generator, each column from its softmax.
+
+        Evidence weighs a larger pool of noise.
+        """
+        pool = max(count, POOL) if evidence else count
+        return self._products(pool, generator, evidence).draw(count, generator, evidence)
+
+    @torch.no_grad()
+    def reach(self, evidence: Evidence) -> Reach:
+        """By importance sampling over one public pool of noise."""
+        pool = self._products(POOL, torch.Generator().manual_seed(0), {})
+        column = self.generator.label_column
+        others = {at: allowed for at, allowed in evidence.items() if at != column}
+        given = self._products(POOL, torch.Generator().manual_seed(0), evidence)
+        return Reach(
+            probability=float(pool.log_weights(evidence).exp().mean()),
+            effective=effective_share(given.log_weights(others)),
+        )
+
+    def joint(self) -> Products:
+        """One public pool of noise, decoded."""
+        return self._products(JOINT_POOL, torch.Generator().manual_seed(0), {})
 
     def calibrated(self, encoder: TableEncoder, random: torch.Generator) -> CTGANModel:
         """This model with the mean of every column brought to its released distribution."""
         released = torch.from_numpy(np.concatenate(encoder.shares)).float()
-        self.generator.heads.match_shares(self._logits(CALIBRATION_POOL, random, {}), released)
+        self.generator.heads.match_shares(self._products(CALIBRATION_POOL, random, {}).logits, released)
         return self
 
     @property

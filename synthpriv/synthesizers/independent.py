@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -12,7 +12,8 @@ import torch
 from synthpriv.encoding.table_encoder import Codes, TableEncoder
 from synthpriv.synthesizers.base import Fitting, Synthesizer
 from synthpriv.synthesizers.configuration import configuration
-from synthpriv.synthesizers.models import SampleModel
+from synthpriv.synthesizers.models import Reach, SampleModel
+from synthpriv.synthesizers.products import Evidence, Products
 
 
 @configuration
@@ -30,22 +31,20 @@ class IndependentSynthesizer(Synthesizer):
 
 
 class IndependentModel(SampleModel):
-    """A table of one-way distributions."""
+    """A single product: the one-way distributions."""
 
     def __init__(self, shares: Sequence[npt.NDArray[np.float64]]) -> None:
-        self.shares = [torch.from_numpy(share) for share in shares]
+        logits = torch.from_numpy(np.log(np.concatenate(shares))).float().unsqueeze(0)
+        self.products = Products(logits, [len(share) for share in shares])
 
-    @property
-    def conditioned(self) -> frozenset[int]:
-        """Every column: none tells anything of another."""
-        return frozenset(range(len(self.shares)))
-
-    def draw(self, count: int, generator: torch.Generator, given: Mapping[int, int]) -> Codes:
+    def draw(self, count: int, generator: torch.Generator, evidence: Evidence) -> Codes:
         """Every column by itself."""
-        columns = [
-            torch.full((count,), given[at])
-            if at in given
-            else torch.multinomial(share, count, replacement=True, generator=generator)
-            for at, share in enumerate(self.shares)
-        ]
-        return torch.stack(columns, dim=1).numpy().astype(np.int16)
+        return self.products.draw(count, generator, evidence)
+
+    def reach(self, evidence: Evidence) -> Reach:
+        """The product of the columns'."""
+        return Reach(probability=float(self.products.log_weights(evidence).exp()))
+
+    def joint(self) -> Products:
+        """The product itself."""
+        return self.products

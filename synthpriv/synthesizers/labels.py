@@ -11,14 +11,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from synthpriv.encoding.table_encoder import Codes
 from synthpriv.privacy.layers import CodeLinear
-from synthpriv.synthesizers.mixture import DENSITY_ROWS, MixtureModel
 from synthpriv.synthesizers.networks import initialise
+from synthpriv.synthesizers.products import (
+    BATCH_ROWS,
+    UNKNOWN,
+    Evidence,
+    Floats,
+    Products,
+    Shares,
+    drawn_cells,
+)
 
 UNITS = 1000  # of a log-probability, as a whole number
 LEAST = 1e-7  # probability of a class
@@ -28,8 +37,8 @@ FARTHEST, HALF = 6.0, 0.5  # bounds of the linear layer's inputs, and their scal
 class Posterior:
     """What a mixture of products says of a label given all other columns: exact, row by row."""
 
-    def __init__(self, mixture: MixtureModel, label: int) -> None:
-        blocks = [part.softmax(1) for part in mixture.logits.split(mixture.sizes, dim=1)]
+    def __init__(self, mixture: Products, label: int) -> None:
+        blocks = mixture.blocks
         self.classes = blocks[label]
         self.others = [column for column in range(len(blocks)) if column != label]
         kept = [blocks[column].clamp_min(1e-30).log() for column in self.others]
@@ -40,11 +49,11 @@ class Posterior:
     def __call__(self, codes: Codes) -> tuple[Tensor, Tensor]:
         """Log-densities of the other columns (rows,) and log p(label | others) (rows, classes)."""
         densities, labels = [torch.zeros(0)], [torch.zeros(0, self.classes.shape[1])]
-        for start in range(0, len(codes), DENSITY_ROWS):
-            chosen = codes[start : start + DENSITY_ROWS, self.others]
+        for start in range(0, len(codes), BATCH_ROWS):
+            chosen = codes[start : start + BATCH_ROWS, self.others]
             # always as many rows: a product may round otherwise in a batch of another size, and what is said
             # of a row would depend on how many others there are
-            part = torch.zeros(DENSITY_ROWS, len(self.others), dtype=torch.int64)
+            part = torch.zeros(BATCH_ROWS, len(self.others), dtype=torch.int64)
             part[: len(chosen)] = torch.from_numpy(chosen.astype(np.int64))
             joint = functional.embedding_bag(part + self._starts, self._table, mode="sum")
             total = joint.logsumexp(1, keepdim=True)
@@ -121,6 +130,11 @@ class LabelDecoder:
         logits: Tensor = self.weighing(inputs.clamp(-FARTHEST, FARTHEST) * HALF)
         return logits
 
+    @torch.no_grad()
+    def log_shares(self, codes: Codes, posterior: Tensor) -> Tensor:
+        """The logarithm of each class's probability given the other columns (rows, classes)."""
+        return self.logits(torch.from_numpy(codes.astype(np.int64)), posterior).log_softmax(1)
+
     def _parts(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         return rows[:, : len(self.sizes)], rows[:, len(self.sizes) :].float() / UNITS
 
@@ -138,3 +152,56 @@ class LabelDecoder:
         for name, weight in filled.tensors().items():
             weight.copy_(tensors[name])
         return filled
+
+
+class LabelledJoint(Products):
+    """A mixture of products in which the decoder has the last word on a label whose row is known."""
+
+    def __init__(self, products: Products, labels: LabelDecoder) -> None:
+        super().__init__(products.logits, products.sizes)
+        self._labels, self._posterior = labels, Posterior(products, labels.label)
+
+    def log_density(self, codes: Codes) -> Floats:
+        """As a mixture; of whole rows, the other columns' density times the decoder's share."""
+        found, label = super().log_density(codes), self._labels.label
+        whole = (codes != UNKNOWN).all(1)
+        others, shares = self._decoded(codes[whole])
+        own = torch.from_numpy(codes[whole, label].astype(np.int64))
+        found[whole] = others + shares.gather(1, own[:, None])[:, 0].double()
+        return found
+
+    def log_conditionals(self, codes: Codes) -> Floats:
+        """As a mixture, but for the labels of whole rows."""
+        found, label = super().log_conditionals(codes), self._labels.label
+        whole = (codes != UNKNOWN).all(1)
+        own = torch.from_numpy(codes[whole, label].astype(np.int64))
+        found[whole, label] = self._decoded(codes[whole])[1].gather(1, own[:, None])[:, 0].double()
+        return found
+
+    def conditionals(self, codes: Codes, columns: Sequence[int]) -> list[Shares]:
+        """As a mixture, but for the label of a row whose other cells are known."""
+        found = super().conditionals(codes, columns)
+        if self._labels.label in columns:
+            known = self._others_known(codes)
+            found[list(columns).index(self._labels.label)][known] = self._decoded(codes[known])[1].exp()
+        return found
+
+    def complete(self, codes: Codes, generator: torch.Generator, evidence: Evidence) -> Codes:
+        """As a mixture, then an unknown label by the decoder."""
+        filled, label = super().complete(codes, generator, evidence), self._labels.label
+        unknown = codes[:, label] == UNKNOWN
+        shares = self._decoded(filled[unknown])[1].exp()
+        if label in evidence:
+            shares = shares * torch.from_numpy(evidence[label]).float()
+        filled[unknown, label] = drawn_cells(shares, torch.arange(len(shares)), generator).numpy()
+        return filled
+
+    def _others_known(self, codes: Codes) -> npt.NDArray[np.bool_]:
+        others = np.delete(codes, self._labels.label, axis=1)
+        return np.asarray((others != UNKNOWN).all(1))
+
+    def _decoded(self, codes: Codes) -> tuple[Tensor, Tensor]:
+        """Log-densities of the other columns (rows,) and the label's log-shares (rows, classes)."""
+        others, posterior = self._posterior(codes)
+        known = np.maximum(codes, 0)  # the label's own code is not read
+        return others.double(), self._labels.log_shares(known, posterior)

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from synthpriv.progress import Report
 from synthpriv.synthesizers.anchor import Anchor
-from synthpriv.synthesizers.mixture import SPREAD, MixtureModel, fit_logits
+from synthpriv.synthesizers.mixture import SPREAD, fit_logits
+from synthpriv.synthesizers.products import Products
 
 KERNEL = 0.3  # the prior's deviation around each mean, where means have deviation 1
 LOGIT_RATE, TUNING_RATE = 0.15, 0.03
@@ -32,20 +33,20 @@ class Latents:
     bias: Tensor
     sizes: Sequence[int]
 
-    def decoded(self, generator: torch.Generator, copies: int = 1) -> MixtureModel:
+    def decoded(self, generator: torch.Generator, copies: int = 1) -> Products:
         """The mixture of products that `copies` latents around every mean are decoded to."""
         around = self.means.repeat(copies, 1)
-        return MixtureModel(self.logits(around + KERNEL * _normals(around, generator)), self.sizes)
+        return Products(self.logits(around + KERNEL * _normals(around, generator)), self.sizes)
 
     def logits(self, latents: Tensor) -> Tensor:
         """Latents (rows, latent) as logits of all columns side by side (rows, cells)."""
         return torch.addmm(self.bias, latents, self.weight.t())
 
-    def pool(self, generator: torch.Generator) -> MixtureModel:
+    def pool(self, generator: torch.Generator) -> Products:
         """Fresh latents to sample from: each component is a draw from the prior, all means alike."""
         return self.decoded(generator, -(-POOL // len(self.means)))
 
-    def prototypes(self) -> MixtureModel:
+    def prototypes(self) -> Products:
         """The same latents at every call, one around each mean: what posteriors and densities are of."""
         return self.decoded(torch.Generator().manual_seed(0))
 

@@ -9,11 +9,10 @@ exact: given some cells, components are weighted by their posterior.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -23,13 +22,13 @@ from synthpriv.progress import Report
 from synthpriv.synthesizers.anchor import Anchor
 from synthpriv.synthesizers.base import Fitting, Synthesizer
 from synthpriv.synthesizers.configuration import configuration, require
-from synthpriv.synthesizers.models import SampleModel, evenly_drawn
+from synthpriv.synthesizers.models import Reach, SampleModel
 from synthpriv.synthesizers.planning import FitPlan
+from synthpriv.synthesizers.products import Evidence, Products
 
 FEWEST_COMPONENTS, MOST_COMPONENTS = 256, 2048
 LARGEST_PRODUCT = 1.5e9  # components * cells^2 * classes: about a quarter of a second per step on one core
 SPREAD = 0.5  # of the first logits around the one-way distributions
-DENSITY_ROWS = 2048
 
 
 @configuration
@@ -102,53 +101,27 @@ def fit_logits(logits: Tensor, anchor: Anchor, steps: int, learning_rate: float,
 
 
 class MixtureModel(SampleModel):
-    """Components of equal weight, each one softmax per column (logits of shape (components, cells))."""
+    """The fitted mixture: it is its own joint distribution, and every condition is met by the posterior."""
 
     def __init__(self, logits: Tensor, sizes: Sequence[int]) -> None:
-        self.logits, self.sizes = logits, list(sizes)
+        self.products = Products(logits, sizes)
 
-    @property
-    def conditioned(self) -> frozenset[int]:
-        """Every column: the posterior over components is exact."""
-        return frozenset(range(len(self.sizes)))
+    def draw(self, count: int, generator: torch.Generator, evidence: Evidence) -> Codes:
+        """Components by their posterior, then each column by itself."""
+        return self.products.draw(count, generator, evidence)
 
-    def _blocks(self) -> list[Tensor]:
-        """The distributions of each column, one (components, cells) tensor per column."""
-        return [part.softmax(1) for part in self.logits.split(self.sizes, dim=1)]
+    def reach(self, evidence: Evidence) -> Reach:
+        """The mean over components."""
+        return Reach(probability=float(self.products.log_weights(evidence).exp().mean()))
 
-    @torch.no_grad()
-    def draw(self, count: int, generator: torch.Generator, given: Mapping[int, int]) -> Codes:
-        """Components by their posterior, in even shares (systematic sampling), then each column by itself."""
-        blocks = self._blocks()
-        log_weights = torch.zeros(len(self.logits), dtype=torch.float64)
-        for column, cell in given.items():
-            log_weights += blocks[column][:, cell].double().clamp_min(1e-300).log()
-        chosen = evenly_drawn(log_weights.softmax(0), count, generator)
-        codes = torch.empty(count, len(self.sizes), dtype=torch.int16)
-        for column, block in enumerate(blocks):
-            if column in given:
-                codes[:, column] = given[column]
-                continue
-            drawn = torch.rand(count, 1, generator=generator)
-            beyond = (drawn > block.cumsum(1)[chosen]).sum(1)
-            codes[:, column] = beyond.clamp_max(self.sizes[column] - 1).to(torch.int16)
-        return codes.numpy()
-
-    @torch.no_grad()
-    def log_density(self, codes: Codes) -> npt.NDArray[np.float64]:
-        """The logarithm of the probability of each row of codes (shape (rows,))."""
-        columns = [block.clamp_min(1e-30).log().t().contiguous() for block in self._blocks()]
-        densities = []
-        for start in range(0, len(codes), DENSITY_ROWS):
-            part = torch.from_numpy(codes[start : start + DENSITY_ROWS].astype(np.int64))
-            joint = sum((column[part[:, at]] for at, column in enumerate(columns)), torch.zeros(1))
-            densities.append(joint.double().logsumexp(1) - math.log(len(self.logits)))
-        return torch.cat(densities).numpy() if densities else np.zeros(0)
+    def joint(self) -> Products:
+        """The mixture itself."""
+        return self.products
 
     def tensors(self) -> dict[str, Tensor]:
         """The logits."""
-        return {"logits": self.logits}
+        return {"logits": self.products.logits}
 
     def fill(self, tensors: dict[str, Tensor]) -> None:
         """Take saved logits."""
-        self.logits = tensors["logits"]
+        self.products = Products(tensors["logits"], self.products.sizes)

@@ -84,10 +84,6 @@ class ColumnHeads(nn.Module):
             shift += released.log() - mean.clamp_min(1e-9).log()
         self.linear.bias.add_(shift)
 
-    def sample(self, logits: Tensor, generator: torch.Generator) -> Tensor:
-        """Codes drawn column by column (shape (rows, columns)), whatever the weights."""
-        return drawn_codes(logits, self.sizes, generator)
-
 
 class Generator(nn.Module):
     """Noise and a label -> one softmax per column; the label's own column is the label.

@@ -17,8 +17,10 @@ from safetensors import SafetensorError, safe_open
 from synthpriv.encoding.table_encoder import TableEncoder
 from synthpriv.errors import BundleError, SynthprivError
 from synthpriv.synthesizers import configuration
-from synthpriv.synthesizers.base import Claim, FittedSynthesizer, Synthesizer
+from synthpriv.synthesizers.autoregressive import AutoregressiveSynthesizer
+from synthpriv.synthesizers.base import Synthesizer
 from synthpriv.synthesizers.ctgan import CTGANSynthesizer
+from synthpriv.synthesizers.fitted import Claim, FittedSynthesizer
 from synthpriv.synthesizers.independent import IndependentSynthesizer
 from synthpriv.synthesizers.mixture import MixtureSynthesizer
 from synthpriv.synthesizers.models import SampleModel
@@ -29,7 +31,14 @@ LARGEST_DESCRIPTION = 64 * 2**20
 LARGEST_WEIGHTS = 2**30
 FIELDS = {"format", "kind", "config", "claim", "encoder"}
 SYNTHESIZERS: dict[str, type[Synthesizer]] = {
-    kind.name: kind for kind in (MixtureSynthesizer, VAESynthesizer, CTGANSynthesizer, IndependentSynthesizer)
+    kind.name: kind
+    for kind in (
+        MixtureSynthesizer,
+        VAESynthesizer,
+        CTGANSynthesizer,
+        AutoregressiveSynthesizer,
+        IndependentSynthesizer,
+    )
 }
 
 

@@ -9,7 +9,7 @@ counts, at no further cost (latents.py); what they cannot know of the label come
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from typing import ClassVar
@@ -26,17 +26,18 @@ from synthpriv.privacy.dpsgd_plan import Optimization
 from synthpriv.schema import Schema
 from synthpriv.synthesizers.base import Fitting, Synthesizer
 from synthpriv.synthesizers.configuration import check_training, configuration, require
-from synthpriv.synthesizers.labels import LabelDecoder, Posterior
-from synthpriv.synthesizers.latents import Latents, fit_latents, independent_latents
+from synthpriv.synthesizers.labels import LabelDecoder, LabelledJoint, Posterior
+from synthpriv.synthesizers.latents import POOL, Latents, fit_latents, independent_latents
 from synthpriv.synthesizers.mixture import components_for
-from synthpriv.synthesizers.models import SampleModel
-from synthpriv.synthesizers.networks import drawn_codes
+from synthpriv.synthesizers.models import Joint, Reach, SampleModel, effective_share
 from synthpriv.synthesizers.planning import TrainingSettings
+from synthpriv.synthesizers.products import Evidence, drawn_cells, evenly_drawn
 from synthpriv.synthesizers.workload import label_column
 
 MOST_CLASSES = 32  # of a label that is learnt by DP-SGD
 MOST_MEANS = 1024
 LARGEST_BATCH = 16_384
+SURPLUS = 4  # rows drawn for each that is kept, where the label is given
 WEIGHING = 5  # one step in so many is the second stage's
 WEIGHING_RATE = 0.1
 
@@ -182,38 +183,61 @@ class VAEModel(SampleModel):
         """What the latents say of the label given the other columns."""
         return None if self.labels is None else Posterior(self.latents.prototypes(), self.labels.label)
 
-    @property
-    def conditioned(self) -> frozenset[int]:
-        """Every column but the label, which is decoded last: the posterior over latents is exact."""
-        label = None if self.labels is None else self.labels.label
-        return frozenset(column for column in range(len(self.latents.sizes)) if column != label)
-
     @torch.no_grad()
-    def draw(self, count: int, generator: torch.Generator, given: Mapping[int, int]) -> Codes:
-        """Fresh latents by their posterior, each column by itself, then the label."""
-        codes = self.latents.pool(generator).draw(count, generator, given)
-        if self.labels is not None:
-            likely, label = self._label_log_probabilities(codes)[1], self.labels.label
-            codes[:, label] = drawn_codes(likely, [likely.shape[1]], generator)[:, 0].numpy()
+    def draw(self, count: int, generator: torch.Generator, evidence: Evidence) -> Codes:
+        """Fresh latents by their posterior, each column by itself, then the label.
+
+        Evidence on the label is met twice: by the latents' own posterior of it, and then, as the head may say
+        otherwise, by resampling with the ratio of the two.
+        """
+        pool = self.latents.pool(generator)
+        if self.labels is None:
+            return pool.draw(count, generator, evidence)
+        label = self.labels.label
+        if label not in evidence:
+            codes = pool.draw(count, generator, evidence)
+            weights = self._label_shares(codes)
+        else:
+            codes = pool.draw(SURPLUS * count, generator, evidence)
+            weights, log_ratios = self._label_weights(codes, evidence[label])
+            kept = evenly_drawn(log_ratios.softmax(0), count, generator)
+            codes, weights = codes[kept.numpy()], weights[kept]
+        codes[:, label] = drawn_cells(weights, torch.arange(count), generator).numpy()
         return codes
 
     @torch.no_grad()
-    def log_density(self, codes: Codes) -> npt.NDArray[np.float64]:
-        """The logarithm of each row's probability (shape (rows,)), the prior taken as its prototypes."""
-        if self.labels is None:
-            return self.latents.prototypes().log_density(codes)
-        others, likely = self._label_log_probabilities(codes)
-        label = torch.from_numpy(codes[:, self.labels.label].astype(np.int64))
-        density: npt.NDArray[np.float64] = (others + likely.gather(1, label[:, None])[:, 0]).double().numpy()
-        return density
+    def reach(self, evidence: Evidence) -> Reach:
+        """Exact but for a label whose head and latents disagree: then by the ratios of a public draw."""
+        generator = torch.Generator().manual_seed(0)
+        pool = self.latents.pool(generator)
+        probability = float(pool.log_weights(evidence).exp().mean())
+        if self.labels is None or self.labels.label not in evidence:
+            return Reach(probability=probability)
+        codes = pool.draw(POOL, generator, evidence)
+        log_ratios = self._label_weights(codes, evidence[self.labels.label])[1]
+        return Reach(
+            probability=probability * float(log_ratios.exp().mean()), effective=effective_share(log_ratios)
+        )
 
-    def _label_log_probabilities(self, codes: Codes) -> tuple[Tensor, Tensor]:
-        """Log-densities of the other columns (rows,), and of the label given them (rows, classes)."""
+    def joint(self) -> Joint:
+        """The latents' prototypes, and the label's decoder where a row's other cells are known."""
+        prototypes = self.latents.prototypes()
+        return prototypes if self.labels is None else LabelledJoint(prototypes, self.labels)
+
+    def _label_weights(self, codes: Codes, allowed: npt.NDArray[np.float64]) -> tuple[Tensor, Tensor]:
+        """Of rows, each class's allowed probability (rows, classes); and the logarithm of its sum over that
+        which the latents gave it."""
+        assert self.posterior is not None
+        mask = torch.from_numpy(allowed).float()
+        weights = self._label_shares(codes) * mask
+        proposed = (self.posterior(codes)[1].exp() * mask).sum(1)
+        return weights, (weights.sum(1).clamp_min(1e-30) / proposed.clamp_min(1e-30)).log()
+
+    def _label_shares(self, codes: Codes) -> Tensor:
+        """The probability of each class given the other columns (rows, classes)."""
         assert self.labels is not None
         assert self.posterior is not None
-        others, posterior = self.posterior(codes)
-        logits = self.labels.logits(torch.from_numpy(codes.astype(np.int64)), posterior)
-        return others, logits.log_softmax(1)
+        return self.labels.log_shares(codes, self.posterior(codes)[1]).exp()
 
     def tensors(self) -> dict[str, Tensor]:
         """Means, decoder, and the label's decoder."""

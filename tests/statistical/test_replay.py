@@ -16,7 +16,8 @@ import pytest
 import synthpriv as sp
 from synthpriv.privacy.events import Counts, Laplace, SampledGaussian
 from synthpriv.release.pipeline import ReleaseOutcome, ReleaseRequest, run_release
-from synthpriv.synthesizers.base import FittedSynthesizer, Synthesizer
+from synthpriv.synthesizers.base import Synthesizer
+from synthpriv.synthesizers.fitted import FittedSynthesizer
 from tests.statistical.neighbours import CHANGES, SMALL, TRAININGS, people_schema, people_table, visits_table
 from tests.statistical.replaying import Progress, Trace, public_ledger, redacted, run
 

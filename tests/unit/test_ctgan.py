@@ -86,7 +86,7 @@ def test_labels_come_by_their_released_shares_or_as_they_are_given(game: _Game) 
     assert (drawn == 1).mean() == pytest.approx(shares[1], abs=2e-3), "in even shares, not by chance"
     inside = game.generated(20_000, torch.Generator().manual_seed(1))[:, 0]
     assert float((inside == 1).float().mean()) == pytest.approx(shares[1], abs=0.02)
-    assert (model.draw(50, torch.Generator(), {0: 1})[:, 0] == 1).all()
+    assert (model.draw(50, torch.Generator(), {0: np.array([0.0, 1.0])})[:, 0] == 1).all()
 
 
 def test_a_pair_is_clipped_as_one(game: _Game, monkeypatch: pytest.MonkeyPatch) -> None:

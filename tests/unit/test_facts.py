@@ -62,8 +62,15 @@ def test_conditions_go_through_facts(table: pd.DataFrame) -> None:
     doctors = fitted.sample(200, seed=1, conditions={"education": "doctor", "works": False})
     assert (doctors["years"] == 20).all()
     assert doctors["wage"].isna().all()
+    nine = fitted.sample(200, seed=1, conditions={"years": [9, 20], "wage": None})
+    assert set(nine["years"]) == {9, 20}
+    assert (nine["years"] == nine["education"].map(YEARS)).all()
+    assert not nine["works"].any()
+    paid = fitted.sample(200, seed=1, conditions="wage > 40 and wage <= 60")
+    assert paid["works"].all()
+    assert paid["wage"].between(40, 60).all()
     with pytest.raises(ConfigurationError, match="'education'"):
-        fitted.sample(10, conditions={"years": 9})
+        fitted.sample(10, conditions={"years": 9, "education": "doctor"})
 
 
 def test_facts_survive_toml_and_a_saved_synthesizer(table: pd.DataFrame, tmp_path: Path) -> None:

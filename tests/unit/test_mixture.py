@@ -84,9 +84,9 @@ def test_densities_add_up_to_one_and_conditionals_are_bayes() -> None:
     logits = 2 * torch.randn(6, sum(SIZES), generator=torch.Generator().manual_seed(2))
     model = MixtureModel(logits, SIZES)
     every = np.array(list(itertools.product(*(range(size) for size in SIZES))), dtype=np.int16)
-    density = np.exp(model.log_density(every))
+    density = np.exp(model.joint().log_density(every))
     assert density.sum() == pytest.approx(1.0, abs=1e-5)
-    given = {1: 3, 3: 0}
+    given = {1: np.eye(SIZES[1])[3], 3: np.eye(SIZES[3])[0]}
     rows = (every[:, 1] == 3) & (every[:, 3] == 0)
     exact = {
         tuple(row): value for row, value in zip(every[rows], density[rows] / density[rows].sum(), strict=True)

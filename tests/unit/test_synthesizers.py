@@ -23,7 +23,8 @@ from synthpriv.errors import (
 from synthpriv.evaluation.disclosed import Disclosed
 from synthpriv.evaluation.scorecard import evaluate
 from synthpriv.schema import Schema
-from synthpriv.synthesizers.base import FittedSynthesizer, Synthesizer
+from synthpriv.synthesizers.base import Synthesizer
+from synthpriv.synthesizers.fitted import FittedSynthesizer
 from tests.conftest import make_people
 
 SMALL: list[Synthesizer] = [

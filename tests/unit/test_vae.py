@@ -18,7 +18,7 @@ from synthpriv.schema import Schema
 from synthpriv.synthesizers.anchor import Anchor
 from synthpriv.synthesizers.labels import LEAST, UNITS, LabelDecoder, Posterior
 from synthpriv.synthesizers.latents import Latents, fit_latents, independent_latents
-from synthpriv.synthesizers.mixture import MixtureModel
+from synthpriv.synthesizers.products import Products
 from synthpriv.synthesizers.vae import VAEModel
 from synthpriv.synthesizers.workload import Workload
 
@@ -62,7 +62,7 @@ def test_the_posterior_of_a_label_is_bayes_rule() -> None:
 def test_a_posterior_fits_into_codes_however_certain_it_is() -> None:
     logits = torch.full((1, sum(SIZES)), 0.0)
     logits[0, SIZES[0]] = 1e4
-    codes = Posterior(MixtureModel(logits, SIZES), LABEL).as_codes(EVERY)
+    codes = Posterior(Products(logits, SIZES), LABEL).as_codes(EVERY)
     assert codes.dtype == np.int16
     assert codes.shape == (len(EVERY), SIZES[LABEL])
     assert codes.min() == round(UNITS * np.log(LEAST))
@@ -70,15 +70,18 @@ def test_a_posterior_fits_into_codes_however_certain_it_is() -> None:
 
 @pytest.mark.parametrize("labels", [LabelDecoder(SIZES, LABEL, 8), trained_labels(), None])
 def test_densities_add_up_to_one(labels: LabelDecoder | None) -> None:
-    assert np.exp(VAEModel(random_latents(), labels).log_density(EVERY)).sum() == pytest.approx(1.0, abs=1e-4)
+    joint = VAEModel(random_latents(), labels).joint()
+    assert np.exp(joint.log_density(EVERY)).sum() == pytest.approx(1.0, abs=1e-4)
 
 
 def test_an_untrained_label_decoder_changes_nothing() -> None:
     latents = random_latents()
     with_it, without = (VAEModel(latents, labels) for labels in (LabelDecoder(SIZES, LABEL, 8), None))
-    np.testing.assert_allclose(with_it.log_density(EVERY), without.log_density(EVERY), atol=1e-4)
+    np.testing.assert_allclose(
+        with_it.joint().log_density(EVERY), without.joint().log_density(EVERY), atol=1e-4
+    )
     changed = VAEModel(latents, trained_labels())
-    assert np.abs(changed.log_density(EVERY) - without.log_density(EVERY)).max() > 0.1
+    assert np.abs(changed.joint().log_density(EVERY) - without.joint().log_density(EVERY)).max() > 0.1
 
 
 def test_samples_have_the_density_that_is_told() -> None:
@@ -87,7 +90,7 @@ def test_samples_have_the_density_that_is_told() -> None:
     drawn = model.draw(200_000, torch.Generator().manual_seed(1), {})
     cells = np.ravel_multi_index(tuple(drawn.T.astype(np.int64)), SIZES)
     found = np.bincount(cells, minlength=len(EVERY)) / len(drawn)
-    told = np.exp(model.log_density(EVERY))
+    told = np.exp(model.joint().log_density(EVERY))
     independent = np.prod(
         [(drawn[:, j][:, None] == np.arange(s)).mean(0)[EVERY[:, j]] for j, s in enumerate(SIZES)], axis=0
     )
@@ -97,15 +100,31 @@ def test_samples_have_the_density_that_is_told() -> None:
 
 def test_conditions_on_all_but_the_label_are_met_by_the_posterior() -> None:
     model = VAEModel(random_latents(), trained_labels())
-    assert model.conditioned == {0, 2, 3}
-    given = {0: 2, 3: 1}
+    given = {0: np.eye(SIZES[0])[2], 3: np.eye(SIZES[3])[1]}
+    assert model.reach(given).effective == 1.0
     drawn = model.draw(100_000, torch.Generator().manual_seed(1), given)
     assert (drawn[:, [0, 3]] == [2, 1]).all()
-    density = np.exp(model.log_density(EVERY)) * (EVERY[:, 0] == 2) * (EVERY[:, 3] == 1)
+    density = np.exp(model.joint().log_density(EVERY)) * (EVERY[:, 0] == 2) * (EVERY[:, 3] == 1)
     for column in (LABEL, 2):
         told = np.bincount(EVERY[:, column], weights=density / density.sum())
         found = np.bincount(drawn[:, column], minlength=len(told)) / len(drawn)
         assert np.abs(told - found).max() < 0.06
+
+
+def test_a_label_that_is_given_is_met_by_resampling() -> None:
+    """The head disagrees with the latents: the other columns follow the head's say, not the latents'."""
+    model = VAEModel(random_latents(), trained_labels())
+    given = {LABEL: np.eye(SIZES[LABEL])[1]}
+    drawn = model.draw(50_000, torch.Generator().manual_seed(1), given)
+    assert (drawn[:, LABEL] == 1).all()
+    assert 0.01 < model.reach(given).effective < 0.999
+    distances = {}
+    for name, joint in (("head", model.joint()), ("latents", model.latents.prototypes())):
+        density = np.exp(joint.log_density(EVERY)) * (EVERY[:, LABEL] == 1)
+        told = np.bincount(EVERY[:, 0], weights=density / density.sum())
+        found = np.bincount(drawn[:, 0], minlength=len(told)) / len(drawn)
+        distances[name] = np.abs(told - found).max()
+    assert distances["head"] < 0.06 < distances["latents"]
 
 
 def counted(codes: Any) -> tuple[Workload, list[Any]]:
@@ -137,14 +156,14 @@ def test_latents_and_label_learn_what_pairs_show_and_what_they_do_not() -> None:
     labels.initialise(generator)
     model = VAEModel(latents, labels)
     assert model.posterior is not None
-    before = model.log_density(codes).mean()
+    before = model.joint().log_density(codes).mean()
     rows = np.hstack([codes, model.posterior.as_codes(codes)]).astype(np.int64)
     for module, loss, rate in (
         (labels.head, labels.head_loss, 0.05),
         (labels.weighing, labels.weighing_loss, 0.1),
     ):
         train_private(module, loss, rows, None, 1, EXACT, Optimization(learning_rate=rate), NoiseSource())
-    assert model.log_density(codes).mean() > before + 0.2
+    assert model.joint().log_density(codes).mean() > before + 0.2
     drawn = model.draw(40_000, generator, {})
     assert (drawn[:, LABEL] == (drawn[:, 0] + drawn[:, 2]) % 2).mean() > 0.8
 
@@ -152,7 +171,9 @@ def test_latents_and_label_learn_what_pairs_show_and_what_they_do_not() -> None:
 def test_a_single_column_has_one_mean_and_its_released_distribution() -> None:
     one_way = torch.tensor([0.7, 0.2, 0.1]).log()
     model = VAEModel(independent_latents(one_way, 4, [3]), None)
-    assert np.exp(model.log_density(np.array([[0], [1], [2]]))) == pytest.approx([0.7, 0.2, 0.1], abs=1e-5)
+    assert np.exp(model.joint().log_density(np.array([[0], [1], [2]]))) == pytest.approx(
+        [0.7, 0.2, 0.1], abs=1e-5
+    )
 
 
 def test_training_is_felt_and_left_out_by_a_public_rule(people: pd.DataFrame, people_schema: Schema) -> None:
