@@ -17,7 +17,7 @@ TRIES = 10  # random predicates per predicate wanted
 
 @dataclass(frozen=True, kw_only=True)
 class Predicates:
-    """Conjunctions of ranges: positions between `low` and `high` of a column; each (predicates, conditions)."""
+    """Conjunctions of ranges: positions from `low` to `high` of a column; each (predicates, conditions)."""
 
     columns: Ints
     low: Ints

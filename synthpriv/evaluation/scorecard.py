@@ -22,7 +22,9 @@ from synthpriv.evaluation.effort import Effort
 from synthpriv.evaluation.estimate import Estimate
 from synthpriv.evaluation.fidelity import judge_fidelity
 from synthpriv.evaluation.findings import Findings
+from synthpriv.evaluation.risks import judge_risks
 from synthpriv.evaluation.sampling import Frames, read_tables
+from synthpriv.evaluation.shadows import Refit, judge_shadows
 from synthpriv.evaluation.utility import check_target, judge_utility
 from synthpriv.schema import Schema
 
@@ -97,6 +99,7 @@ def evaluate(
     target: str | Sequence[str] | None = None,
     effort: Effort | str = Effort.standard,
     seed: int = 0,
+    refit: Refit | None = None,
     progress: Callable[[str, float], None] | None = None,
 ) -> Scorecard:
     """Judge a synthetic table against real rows: fidelity, utility and attacks, each with its controls.
@@ -104,8 +107,10 @@ def evaluate(
     synthetic: a table, or what reads it in chunks, anew with each call, where it is larger than memory.
     Marginals count every row; what cannot be counted reads a random sample, and a note says so. target: the
     columns that utility predicts (default: the schema's targets). effort: "quick", "standard" or "thorough".
-    seed: of samples, models and resamples; the same seed gives the same scorecard. progress: called with a
-    stage and the fraction done. What a table does not allow is left out with a note. Raises EvaluationError
+    seed: of samples, models and resamples; the same seed gives the same scorecard, but for what refit makes.
+    refit: fits the same synthesizer on a table of the schema with a seed and returns a synthetic table; the
+    shadow-model attack plays with it (None: it is left out). progress: called with a stage and the fraction
+    done. What a table does not allow is left out with a note. Raises EvaluationError
     when the synthetic table has no row or none of the schema's columns, or when a target was named and
     cannot be predicted.
     """
@@ -130,8 +135,8 @@ def evaluate(
             )
     report("attacks", 0.8)
     found = found.joined(
-        judge_attacks(
-            tables, real.epsilon, real.delta, seed, effort, lambda done: report("attacks", 0.8 + 0.2 * done)
+        _judge_privacy(
+            tables, real, targets, refit, seed, effort, lambda done: report("attacks", 0.8 + 0.2 * done)
         )
     )
     report("done", 1.0)
@@ -142,6 +147,27 @@ def evaluate(
         delta=real.delta,
         effort=effort,
         **{one.name: getattr(found, one.name) for one in fields(Findings)},
+    )
+
+
+def _judge_privacy(
+    tables: Tables,
+    real: Disclosed,
+    targets: Sequence[str],
+    refit: Refit | None,
+    seed: int,
+    effort: Effort,
+    progress: Callable[[float], None],
+) -> Findings:
+    claim = (real.epsilon, real.delta)
+    found = judge_attacks(tables, *claim, seed, effort, lambda done: progress(0.2 * done))
+    found = found.joined(
+        judge_risks(tables, targets, *claim, seed, effort, lambda done: progress(0.2 + 0.1 * done))
+    )
+    return found.joined(
+        judge_shadows(
+            tables, real.schema, refit, *claim, seed, effort, lambda done: progress(0.3 + 0.7 * done)
+        )
     )
 
 
