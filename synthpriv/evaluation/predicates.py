@@ -54,7 +54,8 @@ def univariate(table: Cells, most: int, rng: np.random.Generator) -> Predicates:
         known = values[values != MISSING]
         if is_numeric(column) and len(known):
             conditions += [(at, 0, int(known[0])), (at, int(known[-1]), column.size - 1)]
-    drawn = [conditions[at] for at in rng.permutation(len(conditions))[: 2 * most]]
+    distinct = sorted(set(conditions))
+    drawn = [distinct[at] for at in rng.permutation(len(distinct))[: 2 * most]]
     columns, low, high = np.array(drawn, dtype=np.int64).reshape(-1, 3).T
     made = Predicates(columns=columns[:, None], low=low[:, None], high=high[:, None])
     return made.take(np.flatnonzero(made.counts(table) == 1)[:most])

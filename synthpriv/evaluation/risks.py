@@ -192,7 +192,7 @@ def infer(contest: Contest, secrets: Sequence[str]) -> dict[str, Success]:
         at = contest.table.names.index(name)
         known = np.delete(np.arange(len(contest.table.names)), at)
         values = contest.table.positions[:, at]
-        right = _closeness(contest, at)
+        right = closeness(contest, at)
         hits, attempts = [], len(contest.asked()[0])
         for rows in contest.asked():
             guesses = values[_nearest(contest, rows, known, 1)[:, 0]]
@@ -204,7 +204,7 @@ def infer(contest: Contest, secrets: Sequence[str]) -> dict[str, Success]:
     return found
 
 
-def _closeness(contest: Contest, at: int) -> Callable[[Array, Array], npt.NDArray[np.bool_]]:
+def closeness(contest: Contest, at: int) -> Callable[[Array, Array], npt.NDArray[np.bool_]]:
     """Whether guesses of a column are right: equal, or numbers with at most 5% of people between them."""
     real = contest.train.joined(contest.holdout).positions[:, at]
     known = np.sort(real[real != MISSING])

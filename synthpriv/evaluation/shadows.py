@@ -108,8 +108,8 @@ def judge_shadows(
         return Findings(notes=(f"Shadow-model attacks are left out: {words}",))
     if len(seen) < FEWEST_FITS:
         words = (
-            f"{FEWEST_FITS} fits are needed, and these were too slow for {SECONDS[effort]:.0f} seconds; "
-            f"effort 'thorough' waits for them."
+            f"{FEWEST_FITS} fits are needed, and these were too slow for {SECONDS[effort]:.0f} seconds of "
+            f"work; effort 'thorough' waits for them."
         )
         return Findings(notes=(f"Shadow-model attacks are left out: {words}",))
     copies = np.array([game.answers(game.rows(fit)) for fit in range(len(seen))])
@@ -142,10 +142,11 @@ def play(
 ) -> Floats:
     """The attacker's answers in each fit, whole folds of them: (fits, persons, answers).
 
-    Fits stop when `seconds` have passed, and early where not even FEWEST_FITS will be done by then.
+    Fits stop when this thread has worked for `seconds`, whatever else the machine does, and early where not
+    even FEWEST_FITS will be done by then.
     """
     seen: list[Floats] = []
-    started = time.monotonic()
+    started = time.thread_time()
     for fit in range(len(game.is_in)):
         rows = game.rows(fit)
         frame = frame_of(rows.take(rng.permutation(len(rows))), game.schema, fit)
@@ -155,8 +156,8 @@ def play(
         seen.append(game.answers(table))
         progress((fit + 1) / len(game.is_in))
         if fit == 0:
-            warm = time.monotonic()  # the first fit also loads libraries
-        elif (time.monotonic() - warm) / fit * max(fit, FEWEST_FITS) + warm - started > seconds:
+            warm = time.thread_time()  # the first fit also loads libraries
+        elif (time.thread_time() - warm) / fit * max(fit, FEWEST_FITS) + warm - started > seconds:
             break
     return np.array(seen[: len(seen) // FOLD * FOLD])
 
