@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 
 import synthpriv as sp
-from synthpriv.privacy.events import Counts, Laplace, SampledGaussian
 from synthpriv.evaluation.effort import Effort
+from synthpriv.privacy.events import Counts, Laplace, SampledGaussian
 from synthpriv.release.pipeline import ReleaseOutcome, ReleaseRequest, run_release
 from synthpriv.synthesizers.base import FittedSynthesizer, Synthesizer
 from tests.statistical.neighbours import CHANGES, SMALL, TRAININGS, people_schema, people_table, visits_table
