@@ -168,6 +168,7 @@ def membership_scores(game: Game, seen: Floats) -> Floats:
     Every fold is scored by what the other folds teach.
     """
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     is_in = game.is_in[: len(seen)]
     folds = np.arange(len(seen)) // FOLD
@@ -177,7 +178,8 @@ def membership_scores(game: Game, seen: Floats) -> Floats:
         centre, spread = seen[others].mean(axis=0), seen[others].std(axis=0)
         relative = (seen - centre) / np.where(spread > 1e-9, spread, np.inf)
         signs = _averaged(relative, game)
-        model = LogisticRegression().fit(signs[others].reshape(-1, signs.shape[2]), is_in[others].ravel())
+        with threadpool_limits(limits=1):  # sums in one order: the same figure on any machine
+            model = LogisticRegression().fit(signs[others].reshape(-1, signs.shape[2]), is_in[others].ravel())
         scores[~others] = model.decision_function(signs[~others].reshape(-1, signs.shape[2])).reshape(
             -1, is_in.shape[1]
         )
