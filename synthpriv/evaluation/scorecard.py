@@ -23,7 +23,9 @@ from synthpriv.evaluation.estimate import Estimate
 from synthpriv.evaluation.fidelity import judge_fidelity
 from synthpriv.evaluation.findings import Findings
 from synthpriv.evaluation.models import check_models
+from synthpriv.evaluation.risks import judge_risks
 from synthpriv.evaluation.sampling import Frames, read_tables
+from synthpriv.evaluation.shadows import Refit, judge_shadows
 from synthpriv.evaluation.targets import check_target
 from synthpriv.evaluation.utility import judge_utility
 from synthpriv.schema import Schema
@@ -101,6 +103,7 @@ def evaluate(
     seed: int = 0,
     models: Mapping[str, Any] | None = None,
     augmentation: bool = False,
+    refit: Refit | None = None,
     progress: Callable[[str, float], None] | None = None,
 ) -> Scorecard:
     """Judge a synthetic table against real rows: fidelity, utility and attacks, each with its controls.
@@ -109,12 +112,14 @@ def evaluate(
     Marginals count every row; what cannot be counted reads a random sample, and a note says so. target: the
     columns that utility predicts, lists as classes and numbers and dates by regression (default: the
     schema's targets). effort: "quick", "standard" or "thorough". seed: of samples, models and resamples; the
-    same seed gives the same scorecard. models: unfitted scikit-learn classifiers or regressors by name, to be
-    scored and ranked beside the three families; they get one-hot lists, standardised numbers and flags of
-    missing values. augmentation: whether to measure what synthetic rows add to real ones (always at
-    "thorough"). progress: called with a stage and the fraction done. What a table does not allow is left out
-    with a note. Raises EvaluationError when the synthetic table has no row or none of the schema's columns,
-    when a target was named and cannot be predicted, or when `models` holds anything else.
+    same seed gives the same scorecard, but for what refit makes. models: unfitted scikit-learn classifiers or
+    regressors by name, to be scored and ranked beside the three families; they get one-hot lists,
+    standardised numbers and flags of missing values. augmentation: whether to measure what synthetic rows add
+    to real ones (always at "thorough"). refit: fits the same synthesizer on a table of the schema with a seed
+    and returns a synthetic table; the shadow-model attack plays with it (None: it is left out). progress:
+    called with a stage and the fraction done. What a table does not allow is left out with a note. Raises
+    EvaluationError when the synthetic table has no row or none of the schema's columns, when a target was
+    named and cannot be predicted, or when `models` holds anything else.
     """
     report = progress or (lambda stage, fraction: None)
     effort = Effort(effort)
@@ -130,8 +135,8 @@ def evaluate(
         )
     report("attacks", 0.8)
     found = found.joined(
-        judge_attacks(
-            tables, real.epsilon, real.delta, seed, effort, lambda done: report("attacks", 0.8 + 0.2 * done)
+        _judge_privacy(
+            tables, real, targets, refit, seed, effort, lambda done: report("attacks", 0.8 + 0.2 * done)
         )
     )
     report("done", 1.0)
@@ -168,6 +173,27 @@ def _judge_quality(
             groups=schema.groups,
             models=models,
             augmentation=augmentation,
+        )
+    )
+
+
+def _judge_privacy(
+    tables: Tables,
+    real: Disclosed,
+    targets: Sequence[str],
+    refit: Refit | None,
+    seed: int,
+    effort: Effort,
+    progress: Callable[[float], None],
+) -> Findings:
+    claim = (real.epsilon, real.delta)
+    found = judge_attacks(tables, *claim, seed, effort, lambda done: progress(0.2 * done))
+    found = found.joined(
+        judge_risks(tables, targets, *claim, seed, effort, lambda done: progress(0.2 + 0.1 * done))
+    )
+    return found.joined(
+        judge_shadows(
+            tables, real.schema, refit, *claim, seed, effort, lambda done: progress(0.3 + 0.7 * done)
         )
     )
 

@@ -24,6 +24,7 @@ from synthpriv.release.policy import Decision, Policy, ReleaseFacts
 from synthpriv.release.preparation import open_private_table, table_name
 from synthpriv.release.reading import judging_progress
 from synthpriv.release.report import internal_page
+from synthpriv.release.shadow_fits import shadow_fit
 from synthpriv.schema import Schema
 from synthpriv.synthesizers.base import Synthesizer
 from synthpriv.synthesizers.fitted import Claim, FittedSynthesizer
@@ -149,6 +150,7 @@ def _judge(
         disclosed,
         target=request.targets,
         effort=request.effort,
+        refit=shadow_fit(fitted),
         progress=judging_progress(progress),
     )
     facts = ReleaseFacts.of(ledger, scorecard)

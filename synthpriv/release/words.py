@@ -201,4 +201,31 @@ FIGURE_WORDS = {
         help="The same attack against a table in which training rows were planted. It must succeed: an"
         " attack that misses a known leak proves nothing when it finds none.",
     ),
+    "privacy.shadow.auc": FigureWords(
+        label="Shadow models",
+        help="The synthesizer is fitted again on small tables, with and without the persons who resemble "
+        "nobody, and an attacker who knows all other rows says who was in. AUC 0.5 is a guess, and close to "
+        "it is good; the claim's ceiling is what any attack may reach. It tests the synthesizer rather than "
+        "this one table, and its noise differs from run to run.",
+    ),
+    "privacy.singling_out": FigureWords(
+        label="Singling out",
+        help="The attacker guesses from the synthetic table that exactly one real person has certain values. "
+        "The risk is how much more often that is right of the rows that the table was made from than of rows "
+        "that it never saw: 0 is good, 1 is the worst. A naive guess is told beside it.",
+    ),
+    "privacy.singling_out.univariate": FigureWords(label="Singling out by one column", help=""),
+    "privacy.singling_out.multivariate": FigureWords(label="Singling out by several columns", help=""),
+    "privacy.linkability": FigureWords(
+        label="Linkability",
+        help="Two halves of a person's columns (every other one, in schema order) lie in two hands; the "
+        "synthetic table brings them together if both are nearest to the same synthetic row. The risk is the "
+        "gain over rows that the table never saw: 0 is good, 1 is the worst.",
+    ),
+    "privacy.inference": FigureWords(
+        label="Attribute inference",
+        help="The attacker knows all of a person's columns but a target, and reads it from the nearest "
+        "synthetic row. The risk is the gain over rows that the table never saw: 0 is good, 1 is the worst. "
+        "What models learn of everyone is no risk of being in the table.",
+    ),
 }

@@ -7,7 +7,7 @@ import io
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from synthpriv.cli import main
+from synthpriv.evaluation import shadows
+from synthpriv.evaluation.effort import Effort
 from synthpriv.schema import Schema
 from tests.conftest import make_people
 
@@ -58,6 +60,14 @@ def run(*arguments: object) -> Ran:
 
 
 Command = Callable[..., Ran]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_fits() -> Iterator[None]:
+    """A release here makes as few shadow fits as are scored at all."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(shadows.FITS, Effort.standard, shadows.FEWEST_FITS)
+        yield
 
 
 @pytest.fixture(scope="session")

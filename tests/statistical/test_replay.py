@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 import synthpriv as sp
+from synthpriv.evaluation.effort import Effort
 from synthpriv.privacy.events import Counts, Laplace, SampledGaussian
 from synthpriv.release.pipeline import ReleaseOutcome, ReleaseRequest, run_release
 from synthpriv.synthesizers.base import Synthesizer
@@ -186,6 +187,7 @@ def release(config: Synthesizer, frame: pd.DataFrame, folder: Path, frozen: Trac
         ledger=folder / "ledger.sqlite",
         budget=BUDGET,
         policy=sp.Policy(max_epsilon=100.0, max_delta=1e-5, require_private=False),
+        effort=Effort.quick,  # shadow fits are on rows of the judge, and would play the tape on
         seed=3,
     )
     return run(lambda progress: run_release(request, progress), frozen)
@@ -258,6 +260,7 @@ def test_what_was_made_under_replay_is_marked_and_the_gate_refuses_it(tmp_path: 
         ledger=tmp_path / "ledger.sqlite",
         budget=BUDGET,
         policy=sp.Policy(max_epsilon=100.0, max_delta=1e-5),
+        effort=Effort.quick,
     )
     outcome = run(lambda progress: run_release(request, progress)).result
     refused = [check.figure for check in outcome.decision.checks if check.verdict == "fail"]
