@@ -8,7 +8,7 @@ import pandas as pd
 
 from synthpriv.evaluation.shadows import Refit
 from synthpriv.privacy import processes
-from synthpriv.synthesizers.base import FittedSynthesizer
+from synthpriv.synthesizers.fitted import FittedSynthesizer
 
 
 def shadow_fit(fitted: FittedSynthesizer) -> Refit | None:
