@@ -229,7 +229,8 @@ def strongest(
         sentence=(
             f"The best of {tries} attacks is '{ATTACKS[name].curve}', with an AUC of {value:.3f} (0.5 is a "
             f"coin toss; the claim allows {claim.auc:.3f}). Corrected for having tried {tries}, it is at "
-            f"least {low:.3f}; the smallest p-value after Holm's correction is {guess:.2g} against a coin toss and {refuted:.2g} against the claim."
+            f"least {low:.3f}; the smallest p-value after Holm's correction is {guess:.2g} against a coin "
+            f"toss and {refuted:.2g} against the claim."
         ),
         controls={"ceiling of the claim": claim.auc, "leaky copy": max(controls)},
     )
