@@ -46,7 +46,7 @@ class Autoencoder(nn.Module):
     def __init__(self, codes: Codes) -> None:
         super().__init__()
         shares = [
-            (np.bincount(column, minlength=size) + 0.5) / (len(column) + 0.5 * size)
+            np.asarray((np.bincount(column, minlength=size) + 0.5) / (len(column) + 0.5 * size), np.float64)
             for column, size in zip(codes.codes.T, codes.sizes, strict=True)
         ]
         self.encoder = nn.Sequential(
@@ -63,7 +63,8 @@ class Autoencoder(nn.Module):
         latent = mean + log_scale.exp() * torch.randn(mean.shape, generator=generator)
         divergence = 0.5 * (mean**2 + (2 * log_scale).exp() - 2 * log_scale - 1).sum(1)
         logits = self.heads(self.decoder(latent))
-        return (self.heads.row_loss(logits, codes) + KL_WEIGHT * divergence).mean()
+        bound: Tensor = self.heads.row_loss(logits, codes) + KL_WEIGHT * divergence
+        return bound.mean()
 
 
 def overfitted(train: Cells, rows: int, epochs: int, seed: int) -> Cells:

@@ -26,8 +26,8 @@ CHANGED_AT_FIRST = 0.1
 PAIR_PRIOR = 0.5
 FAINT = 8.0  # minus the log of a normal kernel at four widths
 MIXTURE_ROUNDS = 15
-ROWS_PER_COMPONENT = 50
-MOST_COMPONENTS = 64
+ROWS_PER_COMPONENT = 8  # few, so that a component can learn a few rows by heart
+MOST_COMPONENTS = 256
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -177,25 +177,35 @@ def kernel_log_density(points: Single, among: Single, width: float) -> Floats:
         match = (chunk @ among.T - half - (chunk**2).sum(axis=1, keepdims=True) / 2) / np.float32(width**2)
         most = match.max(axis=1, keepdims=True)
         parts.append((most[:, 0] + np.log(np.exp(match - most).mean(axis=1))).astype(np.float64))
-    return np.logaddexp(np.concatenate(parts), -FAINT - np.log(len(among)))
+    return np.asarray(np.logaddexp(np.concatenate(parts), -FAINT - np.log(len(among))))
 
 
 def pair_log_ratio(rows: Array, made: Array, reference: Array, sizes: tuple[int, ...]) -> Floats:
-    """(rows,) the log ratio of two tables' shares of each row's cell, summed over all pairs of columns.
+    """(rows,) the log ratio of two tables' likelihoods of each row, by shares of single columns and of pairs.
 
-    rows, made, reference: (rows, columns) codes; sizes: codes per column. A single column is its own pair.
+    A likelihood is the product of the shares of all pairs over that of the single columns, each column
+    counted once (Bethe's approximation), so that single columns do not drown what pairs tell. rows, made,
+    reference: (rows, columns) codes; sizes: codes per column.
     """
-    total = np.zeros(len(rows))
-    for first, second in list(combinations(range(len(sizes)), 2)) or [(0, 0)]:
-        cells = sizes[first] * sizes[second]
+
+    def ratio(columns: tuple[int, ...]) -> Floats:
+        shape = tuple(sizes[one] for one in columns)
         at, here, there = (
-            table[:, first] * sizes[second] + table[:, second] for table in (rows, made, reference)
+            np.ravel_multi_index(tuple(table[:, one] for one in columns), shape)
+            for table in (rows, made, reference)
         )
+        cells = int(np.prod(shape))
         log_made, log_real = (
             np.log(np.bincount(found, minlength=cells) + PAIR_PRIOR) - np.log(len(found) + PAIR_PRIOR * cells)
             for found in (here, there)
         )
-        total += (log_made - log_real)[at]
+        return np.asarray((log_made - log_real)[at])
+
+    total = np.zeros(len(rows))
+    for pair in combinations(range(len(sizes)), 2):
+        total += ratio(pair)
+    for one in range(len(sizes)):
+        total -= (len(sizes) - 2) * ratio((one,))
     return total
 
 

@@ -25,7 +25,7 @@ from synthpriv.schema.values import MISSING
 
 Floats = npt.NDArray[np.float64]
 CLOSEST = 1e-3  # distances below this are one person; keeps the logarithm of a copy's distance finite
-MOST_BINS = 16
+MOST_BINS = 32
 MOST_CODES = 64
 PROJECTED = 16
 LEAST_VARIANCE = 1e-6

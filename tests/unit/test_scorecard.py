@@ -23,11 +23,20 @@ NAMES = {
     "utility.auc.logistic_regression",
     "utility.auc.random_forest",
     "utility.auc.gradient_boosting",
-    "privacy.copies",
+    "privacy.strongest.auc",
     "privacy.closest_record.auc",
     "privacy.density_ratio.auc",
-    "privacy.density_ratio.tpr_at_1pct",
+    "privacy.noisy_copies.auc",
+    "privacy.local_likelihood.auc",
+    "privacy.pair_likelihood.auc",
+    "privacy.mixture_likelihood.auc",
+    "privacy.kernel_density.auc",
+    "privacy.classifier.auc",
     "privacy.positive_control.auc",
+    "privacy.copies",
+    "privacy.rare_near_copies",
+    "privacy.closer_to_train",
+    "privacy.neighbour_ratio",
 }
 SCHEMA = Schema(
     columns={
@@ -101,7 +110,8 @@ def test_every_promised_name_has_an_interval_a_sentence_and_controls(scorecard: 
         assert estimate.method
         if name.startswith("privacy."):
             assert "leaky copy" in estimate.controls
-            assert ("ceiling of the claim" in estimate.controls) == (name != "privacy.copies")
+            assert ("ceiling of the claim" in estimate.controls) == name.endswith(".auc")
+            assert ("holdout rows" in estimate.controls) == (not name.endswith(".auc"))
         else:
             assert set(estimate.controls) == {"real rows", "independent columns"}
     assert scorecard.targets == ("rich",)
@@ -109,8 +119,8 @@ def test_every_promised_name_has_an_interval_a_sentence_and_controls(scorecard: 
     assert (scorecard.epsilon, scorecard.delta) == (1.0, 1e-6)
     assert [column.name for column in scorecard.columns] == ALL == list(scorecard.association_names)
     assert np.shape(scorecard.association_real) == np.shape(scorecard.association_synthetic) == (6, 6)
-    rate = scorecard.estimates["privacy.density_ratio.tpr_at_1pct"]
-    assert rate.controls["ceiling of the claim"] == pytest.approx(math.e * 0.01 + 1e-6)
+    ceiling = scorecard.estimates["privacy.strongest.auc"].controls["ceiling of the claim"]
+    assert ceiling == pytest.approx(math.e / (1 + math.e), abs=1e-5)
 
 
 def test_json_round_trip(scorecard: Scorecard) -> None:
