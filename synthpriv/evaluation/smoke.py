@@ -78,8 +78,8 @@ def smoke_tests(scene: Scene, rng: np.random.Generator) -> dict[str, Estimate]:
             ratios,
             rng,
             "higher",
-            f"On average a synthetic row is {{:.3f}} times as far from the nearest of {len(known)} training rows "
-            f"as from the second nearest (0 for a copy).",
+            f"On average a synthetic row is {{:.3f}} times as far from the nearest of {len(known)} training "
+            f"rows as from the second nearest (0 for a copy).",
         ),
     }
 
