@@ -67,7 +67,8 @@ def trial(kind: str, seed: int, rows: int = 600, effort: Effort = Effort.quick):
     if kind == "fresh":
         made = people(rows, rng)
     elif kind == "independent":
-        made = pd.DataFrame({name: train[name].iloc[rng.permutation(rows)].to_numpy() for name in train})
+        other = people(rows, rng)  # exact columns of the training rows would leak them (Homer 2008)
+        made = pd.DataFrame({name: other[name].iloc[rng.permutation(rows)].to_numpy() for name in other})
     elif kind == "leaky":
         made = train.sample(frac=1.0, random_state=seed)
     elif kind == "blurred":
@@ -174,7 +175,7 @@ def test_a_leaky_copy_is_caught() -> None:
     assert found["privacy.copies"].value == 1.0
     assert found["privacy.rare_near_copies"].value == 1.0
     assert found["privacy.neighbour_ratio"].value < 0.05
-    assert found["privacy.closer_to_train"].value > 0.95
+    assert found["privacy.closer_to_train"].value > 0.7  # 300 of its 600 rows are among those compared with
     assert "positive control" in {curve.name for curve in rocs}
     assert len(rocs) == len(ATTACKS) + 1
     assert any("need at least 1,000 holdout rows" in note for note in notes)
