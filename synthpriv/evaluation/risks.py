@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from synthpriv.evaluation.attacks import ceiling_curve
+from synthpriv.evaluation.ceilings import ceiling_curve
 from synthpriv.evaluation.cells import FEWEST_ROWS, Array, Cells, Tables, is_numeric
 from synthpriv.evaluation.effort import Effort
 from synthpriv.evaluation.estimate import Estimate

@@ -23,7 +23,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from synthpriv.errors import EvaluationError
-from synthpriv.evaluation.attacks import auc_ceiling, roc_curve
+from synthpriv.evaluation.attacks import roc_curve
+from synthpriv.evaluation.ceilings import auc_ceiling
 from synthpriv.evaluation.cells import FEWEST_ROWS, Cells, Tables, read_cells
 from synthpriv.evaluation.effort import Effort
 from synthpriv.evaluation.estimate import Estimate

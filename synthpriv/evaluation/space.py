@@ -72,11 +72,11 @@ def _axes(size: int) -> Array:
     return directions * math.sqrt(0.5 / MOST_AXES)
 
 
-def nearest_distances(points: Points, among: Points) -> npt.NDArray[np.float64]:
-    """The distance from each of `points` (rows, axes) to the nearest of `among`: (rows,)."""
+def nearest_distances(points: Points, among: Points, count: int) -> npt.NDArray[np.float64]:
+    """The distances from each of `points` (rows, axes) to the nearest of `among`: (rows, at most `count`)."""
     from sklearn.neighbors import NearestNeighbors
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+    nearest = NearestNeighbors(n_neighbors=min(count, len(among)), algorithm="brute")
     with threadpool_limits(limits=1):  # waiting threads cost more than they give on a shared machine
-        found = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(among).kneighbors(points)[0]
-    return np.asarray(found[:, 0], dtype=np.float64)
+        return np.asarray(nearest.fit(among).kneighbors(points)[0], dtype=np.float64)

@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 
 import synthpriv as sp
 from synthpriv.evaluation import marginals, sampling
-from synthpriv.evaluation.attacks import copies
 from synthpriv.evaluation.cells import read_cells
 from synthpriv.evaluation.disclosed import Disclosed, StoredRows
 from synthpriv.evaluation.effort import Effort
@@ -26,6 +25,7 @@ from synthpriv.evaluation.fidelity import holdout_bins, judge_fidelity
 from synthpriv.evaluation.marginals import Coded, Tally, total_variations
 from synthpriv.evaluation.sampling import Reservoir, read_tables
 from synthpriv.evaluation.scorecard import evaluate
+from synthpriv.evaluation.smoke import copies
 from synthpriv.privacy import private_table
 from synthpriv.release import judging
 from synthpriv.release.judging import judge_files

@@ -57,14 +57,22 @@ NAMES = {
     *utility("f1"),
     *utility("model_rank"),
     *utility("importance_rank"),
-    "privacy.copies",
+    "privacy.strongest.auc",
     "privacy.closest_record.auc",
     "privacy.density_ratio.auc",
-    "privacy.density_ratio.tpr_at_1pct",
+    "privacy.noisy_copies.auc",
+    "privacy.local_likelihood.auc",
+    "privacy.pair_likelihood.auc",
+    "privacy.mixture_likelihood.auc",
     "privacy.positive_control.auc",
+    "privacy.copies",
+    "privacy.rare_near_copies",
+    "privacy.closer_to_train",
+    "privacy.neighbour_ratio",
     "privacy.linkability",
     "privacy.inference",
 }
+SMOKE = ("copies", "rare_near_copies", "closer_to_train", "neighbour_ratio", "singling_out")
 SOMETIMES = ("privacy.singling_out", "privacy.inference[")  # no row need be alone; a secret may be lacking
 SCHEMA = Schema(
     columns={
@@ -143,7 +151,7 @@ def test_every_promised_name_has_an_interval_a_sentence_and_controls(scorecard: 
         assert estimate.method
         if name.startswith("privacy."):
             assert "leaky copy" in estimate.controls
-            bounded = not name.startswith(("privacy.copies", "privacy.singling_out"))
+            bounded = not name.removeprefix("privacy.").startswith(SMOKE)
             assert ("ceiling of the claim" in estimate.controls) == bounded
         else:
             more = {"constant columns"} if name in SINGLE else set()
@@ -153,8 +161,8 @@ def test_every_promised_name_has_an_interval_a_sentence_and_controls(scorecard: 
     assert (scorecard.epsilon, scorecard.delta) == (1.0, 1e-6)
     assert [column.name for column in scorecard.columns] == ALL == list(scorecard.association_names)
     assert np.shape(scorecard.association_real) == np.shape(scorecard.association_synthetic) == (6, 6)
-    rate = scorecard.estimates["privacy.density_ratio.tpr_at_1pct"]
-    assert rate.controls["ceiling of the claim"] == pytest.approx(math.e * 0.01 + 1e-6)
+    ceiling = scorecard.estimates["privacy.strongest.auc"].controls["ceiling of the claim"]
+    assert ceiling == pytest.approx(math.e / (1 + math.e), abs=1e-5)
 
 
 def test_json_round_trip(scorecard: Scorecard) -> None:
