@@ -61,10 +61,10 @@ SYSTEMS = {
 
 
 def make_environment(name: str, environments: Path) -> Path:
-    """The interpreter of a peer's environment, made from its pinned requirements.
+    """The interpreter of a peer's environment, made from its pinned requirements: exactly those, no other.
 
     A changed list makes another environment. What an interrupted installation left is made anew. torch is
-    installed first: a package index may hold several builds, and this takes the one that fits.
+    installed first, and with what its build asks for (CUDA libraries, or nothing).
     """
     requirements = PEERS / f"{name}.txt"
     text = requirements.read_text()
@@ -80,6 +80,6 @@ def make_environment(name: str, environments: Path) -> Path:
     torch = [line for line in text.splitlines() if line.startswith("torch==")]
     if torch:
         subprocess.run([*pip, *torch], check=True)
-    subprocess.run([*pip, "-r", str(requirements)], check=True)
+    subprocess.run([*pip, "--no-deps", "-r", str(requirements)], check=True)
     finished.touch()
     return python

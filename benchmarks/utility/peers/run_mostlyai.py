@@ -2,8 +2,8 @@
 
 Categories are declared as such; it takes no public domain beyond that: value ranges and lists are found with
 a share of epsilon (a tenth), which its total includes. Not covered: the row count, the encoding that it
-picks for each number after looking at the values, and the validation loss on real rows by which it keeps
-the best weights.
+picks for each number after looking at the values, and the validation loss on real rows, which sets the
+learning rate, ends the training and picks the best weights.
 """
 
 import math
