@@ -41,7 +41,7 @@ from synthpriv.synthesizers.products import (
 )
 from synthpriv.synthesizers.workload import label_column
 
-MOST_COMPONENTS = 512
+MOST_COMPONENTS = 1024
 LARGEST_BATCH = 16_384
 SURPLUS = 4  # rows drawn for each that is kept, where several columns are given in part
 
@@ -62,7 +62,7 @@ class AutoregressiveSynthesizer(Synthesizer):
     epochs: int | None = None
     batch_size: int | None = None
     components: int | None = None
-    steps: int = 400
+    steps: int = 600
     hidden_dim: int = 128
     learning_rate: float = 0.01
     max_grad_norm: float = 1.0
@@ -82,7 +82,7 @@ class AutoregressiveSynthesizer(Synthesizer):
 
     def _marginal_share(self) -> float:
         """Of what encoding leaves."""
-        return 0.75 if self.epsilon < 2 else 0.625 if self.epsilon < 6 else 0.5
+        return 0.75
 
     def _training_settings(self, schema: Schema) -> TrainingSettings | None:
         if len(schema.modelled) < 2:
