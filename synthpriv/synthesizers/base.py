@@ -9,17 +9,17 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import torch
 
-from synthpriv.encoding.partition import Partition
-from synthpriv.encoding.table_encoder import Codes, TableEncoder, learn_encoder
+from synthpriv.encoding.table_encoder import Codes, TableEncoder
 from synthpriv.errors import ConfigurationError
 from synthpriv.privacy import processes
+from synthpriv.privacy.events import Counts
 from synthpriv.privacy.ledger import Budget, Ledger, Release
 from synthpriv.privacy.private_table import PrivateTable, require_confirmed
 from synthpriv.privacy.randomness import is_private
+from synthpriv.privacy.statement import joint_epsilon
 from synthpriv.progress import SAMPLING, Report, bars, silent
 from synthpriv.schema import Schema
 from synthpriv.schema.identifiers import IdentifierMaker
@@ -27,9 +27,9 @@ from synthpriv.schema.values import Positions
 from synthpriv.synthesizers import configuration, saving
 from synthpriv.synthesizers.anchor import Anchor
 from synthpriv.synthesizers.conditions import accepted_rows, allowed_cells
+from synthpriv.synthesizers.measuring import measured_encoder, measured_marginals
 from synthpriv.synthesizers.models import SampleModel
 from synthpriv.synthesizers.planning import FitPlan, TrainingSettings, count_epsilon, make_plan
-from synthpriv.synthesizers.workload import choose_groups, label_column
 
 SAMPLING_CHUNK = 65_536
 DEVICES = ("auto", "cpu", "cuda")
@@ -88,21 +88,25 @@ class Synthesizer(ABC):
         *,
         rows: int | None = None,
         progress: Report | None = None,
+        release: Release | None = None,
+        aside: Counts | None = None,
     ) -> FittedSynthesizer:
         """Fit on a DataFrame (every row is used) or on a PrivateTable (its ledger is charged first).
 
-        rows: the row count, where it is public knowledge; otherwise it is counted with noise. Charges at
-        most `epsilon` in all. Raises BudgetExceeded before anything is read, InfeasiblePlan if the noise
-        would drown the table, UnconfirmedSchema for a drafted one.
+        rows: the row count, where it is public knowledge; otherwise it is counted with noise. release: what
+        `open_release` opened, and aside: counts that the caller will charge to it after the fit, which leaves
+        room for them and claims them too (`planning.set_aside`). Charges at most `epsilon` in all. Raises
+        BudgetExceeded before anything is read, InfeasiblePlan if the noise would drown the table,
+        UnconfirmedSchema for a drafted one.
         """
         if self.verbose and progress is None:
             with bars(processes.leads()) as shown:
-                return self.fit(table, schema, rows=rows, progress=shown)
+                return self.fit(table, schema, rows=rows, progress=shown, release=release, aside=aside)
         private = self._behind_the_door(table, schema, rows)
         require_confirmed(private.schema, self.accept_drafted_schema)
         team = processes.team()
         team.require_same(configuration=configuration.to_dict(self))
-        release = self._open_release(private)
+        release = release or self.open_release(private)
         delta = release.budget.delta
         report = progress or silent
         public_rows = private.public_rows
@@ -110,7 +114,11 @@ class Synthesizer(ABC):
             report("counting rows", 0, 1)
             public_rows = private.count(release, count_epsilon(self.epsilon))
         plan = self.plan(
-            private.schema, rows=public_rows, delta=delta, rows_are_public=private.public_rows is not None
+            private.schema,
+            rows=public_rows,
+            delta=delta,
+            rows_are_public=private.public_rows is not None,
+            aside=aside,
         )
         encoder = self._learn_encoder(private, release, plan, report)
         generator = torch.Generator()
@@ -127,19 +135,18 @@ class Synthesizer(ABC):
             report=report,
         )
         model = self._train(fitting)
-        claim = Claim(
-            epsilon=self.epsilon,
-            delta=delta,
-            epsilon_replace_one=team.by_lead(release.spent_replace_one),
-            rows=public_rows,
-            ledger_digest=team.by_lead(lambda: private.ledger.digest),
-            private=math.isfinite(self.epsilon) and is_private(),
-            domain_from_data=bool(private.schema.unconfirmed),
+        return FittedSynthesizer(
+            config=self, encoder=encoder, model=model, claim=_claim(fitting, self.epsilon, aside)
         )
-        return FittedSynthesizer(config=self, encoder=encoder, model=model, claim=claim)
 
     def plan(
-        self, schema: Schema, *, rows: int, delta: float | None = None, rows_are_public: bool = True
+        self,
+        schema: Schema,
+        *,
+        rows: int,
+        delta: float | None = None,
+        rows_are_public: bool = True,
+        aside: Counts | None = None,
     ) -> FitPlan:
         """How this fit would spend its budget on a table of `rows` rows, before any row is read."""
         chosen = self.delta if delta is None else delta
@@ -153,9 +160,10 @@ class Synthesizer(ABC):
             marginal_share=self._marginal_share(),
             training=self._training_settings(schema),
             within_classes=self.within_classes,
+            aside=aside,
         )
 
-    def _open_release(self, private: PrivateTable) -> Release:
+    def open_release(self, private: PrivateTable) -> Release:
         """The allowance of this fit in the lead's ledger; other processes only hold its name."""
         ledger = private.ledger
 
@@ -208,38 +216,12 @@ class Synthesizer(ABC):
     def _learn_encoder(
         self, private: PrivateTable, release: Release, plan: FitPlan, report: Report
     ) -> TableEncoder:
-        def measure(
-            level: int, partitions: Mapping[str, Partition], scales: Mapping[str, float]
-        ) -> dict[str, npt.NDArray[np.int64]]:
-            stage = f"counting columns, round {level + 1}"
-            return private.histograms(
-                release,
-                f"histograms, round {level + 1}",
-                partitions,
-                scales,
-                lambda _, done, total: report(stage, done, total),
-            )
-
-        return learn_encoder(
-            private.schema, plan.rows, [dict(scales) for scales in plan.encoding_scales], measure, plan.cells
-        )
+        return measured_encoder(private, release, plan, report)
 
     def _measure_marginals(
         self, private: PrivateTable, release: Release, encoder: TableEncoder, plan: FitPlan, report: Report
     ) -> Anchor | None:
-        if plan.workload is None:
-            return None
-        workload = plan.workload
-        if workload.chosen is not None:
-            scores = private.dependence(
-                release, "choice of pairs", encoder, workload.groups, plan.rows, plan.selection_scale, report
-            )
-            label = label_column(private.schema)
-            workload = choose_groups(workload, scores, encoder.shares, plan.rows, label)
-        marginals = private.marginals(
-            release, "marginals", encoder, workload.groups, plan.marginal_scale, report
-        )
-        return Anchor(workload, marginals, encoder.shares, plan.rows, plan.marginal_scale)
+        return measured_marginals(private, release, encoder, plan, report)
 
     def _marginal_share(self) -> float:
         """The share of mu^2, of what encoding leaves, that measures marginals."""
@@ -381,6 +363,26 @@ def in_chunks(parts: Iterable[Codes], size: int) -> Iterator[Codes]:
             yield rows[:size]
             held = [rows[size:]]
     yield np.concatenate(held)
+
+
+def _claim(fitting: Fitting, epsilon: float, aside: Counts | None) -> Claim:
+    """What was charged and what is set aside, as a promise."""
+    team, private, release = processes.team(), fitting.private, fitting.release
+    delta = release.budget.delta
+
+    def replace_one() -> float:
+        events = (*release.events, *([] if aside is None else [aside]))
+        return joint_epsilon(events, delta, "replace_one")
+
+    return Claim(
+        epsilon=epsilon,
+        delta=delta,
+        epsilon_replace_one=team.by_lead(replace_one),
+        rows=fitting.plan.rows,
+        ledger_digest=team.by_lead(lambda: private.ledger.digest),
+        private=math.isfinite(epsilon) and is_private(),
+        domain_from_data=bool(private.schema.unconfirmed),
+    )
 
 
 def allowed_delta(ledger: Ledger, epsilon: float, delta: float | None) -> float:
