@@ -7,18 +7,12 @@ runs only the three scripts whose digests it lists and loads nothing from anywhe
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
+from synthpriv.release.pages import finite, render
 from synthpriv.release.words import CONTROL_MARKS, FIGURE_WORDS, GROUPS, FigureWords
 
 if TYPE_CHECKING:
@@ -26,7 +20,6 @@ if TYPE_CHECKING:
     from synthpriv.evaluation.scorecard import Scorecard
     from synthpriv.release.policy import Decision, ReleaseFacts
 
-HERE = Path(__file__).parent
 MODEL_PREFIX = "utility.auc."
 PLANTED, PLANTED_CURVE = "privacy.positive_control.auc", "positive control"
 
@@ -129,44 +122,6 @@ def internal_page(
     )
 
 
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["figure"] = format_figure
-    environment.filters["words"] = figure_words
-    environment.filters["cell"] = _cell
-    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
-    return environment
-
-
-def format_figure(value: float | None, digits: int = 3) -> str:
-    """A number for reading: `digits` decimals below one, four digits above, scientific when tiny.
-
-    >>> [format_figure(value) for value in (0.0652, 3.0, 1e-6, float("inf"), None)]
-    ['0.065', '3', '1e-06', '∞', '-']
-    """
-    if value is None or math.isnan(value):
-        return "-"
-    if math.isinf(value):
-        return "∞" if value > 0 else "-∞"
-    if float(value).is_integer():
-        return f"{value:,.0f}"
-    if abs(value) >= 1:
-        return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
-    return f"{value:.{digits}f}" if abs(value) >= 0.5 * 10**-digits else f"{value:.2g}"
-
-
-def _cell(value: object) -> object:
-    """A table's cell: numbers formatted, everything else as it is."""
-    return format_figure(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
 def figure_words(name: str) -> FigureWords:
     """The label and the explanation of a figure; its bare name where there are none."""
     return FIGURE_WORDS.get(name, FigureWords(label=name, help=""))
@@ -230,32 +185,3 @@ def _budget_bar(facts: ReleaseFacts) -> BudgetBar | None:
         this_percent=100 * this / whole,
         limit_percent=100 * limit / whole,
     )
-
-
-def _finite(value: Any) -> Any:
-    """Plain values for JSON: NaN and infinity become null, tuples and mappings lists and objects."""
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, float):
-        return round(value, 5) if math.isfinite(value) else None
-    if isinstance(value, str | int | None):
-        return value
-    if isinstance(value, Iterable):
-        return [_finite(item) for item in value]
-    return str(value)
-
-
-def _text(name: str) -> str:
-    return (HERE / name).read_text(encoding="utf-8")
-
-
-@cache
-def _script(name: str) -> Markup:
-    """The page's own script, or plotly's; both are the package's text, not a table's."""
-    from plotly.offline import get_plotlyjs
-
-    return Markup("\n" + (get_plotlyjs() if name == "plotly" else _text("report.js")) + "\n")
-
-
-def _digest(script: str) -> str:
-    return base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
