@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,25 +18,29 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from synthpriv.release.words import figure_words
+
 HERE = Path(__file__).parent
 
 
-def render(template: str, payload: Mapping[str, Any], filters: Mapping[str, Callable[..., Any]], **values: Any) -> str:
+def render(template: str, payload: Mapping[str, Any], **values: Any) -> str:
     """A page as HTML text, self-contained; payload: what its script draws."""
     scripts = {name: _script(name) for name in ("plotly", "report")}
-    made = environment().overlay()
-    made.filters = {**made.filters, **filters}
-    return made.get_template(template).render(
-        payload=finite(payload),
-        style=Markup(_text("report.css")),
-        scripts=scripts,
-        policy_sources=" ".join(f"'sha256-{_digest(script)}'" for script in scripts.values()),
-        **values,
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            payload=_finite(payload),
+            style=Markup(_text("report.css")),
+            scripts=scripts,
+            policy_sources=" ".join(f"'sha256-{_digest(script)}'" for script in scripts.values()),
+            **values,
+        )
     )
 
 
 @cache
-def environment() -> Environment:
+def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(HERE),
         autoescape=True,
@@ -45,6 +49,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["figure"] = format_figure
+    environment.filters["words"] = figure_words
     environment.filters["cell"] = _cell
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     return environment
@@ -72,16 +77,16 @@ def _cell(value: object) -> object:
     return format_figure(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-def finite(value: Any) -> Any:
+def _finite(value: Any) -> Any:
     """Plain values for JSON: NaN and infinity become null, tuples and mappings lists and objects."""
     if isinstance(value, Mapping):
-        return {str(key): finite(item) for key, item in value.items()}
+        return {str(key): _finite(item) for key, item in value.items()}
     if isinstance(value, float):
         return round(value, 5) if math.isfinite(value) else None
     if isinstance(value, str | int | None):
         return value
     if isinstance(value, Iterable):
-        return [finite(item) for item in value]
+        return [_finite(item) for item in value]
     return str(value)
 
 

@@ -15,6 +15,7 @@ from synthpriv.evaluation.scorecard import Scorecard, evaluate
 from synthpriv.evaluation.utility import check_target
 from synthpriv.privacy import processes
 from synthpriv.privacy.column_store import MEMORY_LIMIT
+from synthpriv.privacy.events import Counts
 from synthpriv.privacy.ledger import Budget, Ledger
 from synthpriv.privacy.private_table import PrivateTable
 from synthpriv.progress import Report, shares
@@ -22,13 +23,17 @@ from synthpriv.release.bundle import SUFFIXES, write_bundle
 from synthpriv.release.folders import new_folder, require_free, scratch_folder
 from synthpriv.release.policy import Decision, Policy, ReleaseFacts
 from synthpriv.release.preparation import open_private_table, table_name
+from synthpriv.release.publishable_bins import read_public_table
+from synthpriv.release.publishable_figures import PublishedFigures, histograms_counted, publish_figures
 from synthpriv.release.reading import judging_progress
 from synthpriv.release.report import internal_page
 from synthpriv.schema import Schema
 from synthpriv.synthesizers.base import Claim, FittedSynthesizer, Synthesizer
+from synthpriv.synthesizers.planning import set_aside
 from synthpriv.tables import read_chunks, write_chunks
 
 HOLDOUT = 0.25
+MOST_REPORTED = 0.5
 PAGE = "report.html"
 
 
@@ -37,9 +42,10 @@ class ReleaseRequest:
     """Everything that is decided before a row is read.
 
     out: the bundle's folder; internal files go to the folder beside it named `out` + '.internal'. targets:
-    what utility predicts (none: the schema's). rows: the table's row count, if public. sample_rows: synthetic
-    rows (default: as many as were counted, all in). seed: repeats the sample, never the noise. memory_limit:
-    bytes of real rows held in memory.
+    what utility predicts (none: the schema's). report_share: of the privacy loss, kept for noisy figures on
+    the bundle's page (0: it shows declared facts and the synthetic table alone). rows: the table's row count,
+    if public. sample_rows: synthetic rows (default: as many as were counted, all in). seed: repeats the
+    sample, never the noise. memory_limit: bytes of real rows held in memory.
     """
 
     table: Path
@@ -51,6 +57,7 @@ class ReleaseRequest:
     policy: Policy
     targets: tuple[str, ...] = ()
     effort: Effort = Effort.standard
+    report_share: float = 0.0
     rows: int | None = None
     sample_rows: int | None = None
     input_format: str | None = None
@@ -107,6 +114,7 @@ def run_release(request: ReleaseRequest, progress: Report) -> ReleaseOutcome | N
         raise ConfigurationError(
             f"the output format must be one of {', '.join(SUFFIXES)}, found {request.output_format!r}."
         )
+    _check_share(request)
     out = require_free(request.out)
     require_free(internal_folder(out))
     private = open_private_table(
@@ -121,12 +129,39 @@ def run_release(request: ReleaseRequest, progress: Report) -> ReleaseOutcome | N
         memory_limit=request.memory_limit,
         progress=progress,
     )
-    fitted = request.synthesizer.fit(private, progress=progress)
+    release = request.synthesizer.open_release(private)
+    aside = _set_aside(request, release.budget)
+    fitted = request.synthesizer.fit(private, progress=progress, release=release, aside=aside)
     if not processes.leads():
         return None
     with scratch_folder(out) as scratch:
         candidate = scratch / f"synthetic.{request.output_format}"
-        return _judge(request, private, fitted, candidate, progress)
+        count = request.sample_rows or max(1, round(fitted.claim.rows / (1 - HOLDOUT)))
+        chunks = fitted.sample_chunks(count, seed=request.seed, progress=progress)
+        write_chunks(chunks, candidate, fitted.schema)
+        figures = None
+        if aside is not None:
+            table = read_public_table(lambda: read_chunks(candidate, fitted.schema), fitted.schema)
+            figures = publish_figures(private, release, aside, table, _published_targets(request), progress)
+        return _judge(request, private, fitted, candidate, figures, progress)
+
+
+def _set_aside(request: ReleaseRequest, budget: Budget) -> Counts | None:
+    """What the published figures will be counted with, or None; before any row is read."""
+    if request.report_share == 0:
+        return None
+    return set_aside(
+        request.schema,
+        epsilon=budget.epsilon,
+        delta=budget.delta,
+        rows_are_public=request.rows is not None,
+        share=request.report_share,
+        histograms=histograms_counted(request.schema, _published_targets(request)),
+    )
+
+
+def _published_targets(request: ReleaseRequest) -> tuple[str, ...]:
+    return request.targets or request.schema.targets
 
 
 def _judge(
@@ -134,13 +169,11 @@ def _judge(
     private: PrivateTable,
     fitted: FittedSynthesizer,
     candidate: Path,
+    figures: PublishedFigures | None,
     progress: Report,
 ) -> ReleaseOutcome:
-    """Sample into the file `candidate`, judge what it holds, and bundle it if it is approved."""
+    """Judge what the file `candidate` holds, and bundle it if it is approved."""
     claim, ledger = fitted.claim, private.ledger
-    count = request.sample_rows or max(1, round(claim.rows / (1 - HOLDOUT)))
-    chunks = fitted.sample_chunks(count, seed=request.seed, progress=progress)
-    write_chunks(chunks, candidate, fitted.schema)
     disclosed = private.disclose("release review", epsilon=claim.epsilon, delta=claim.delta)
     told = shares("reading the synthetic table", progress)
     scorecard = evaluate(
@@ -165,7 +198,8 @@ def _judge(
     )
     if decision.approved:
         progress("writing the bundle", 0, 1)
-        write_bundle(request.out, candidate, fitted, ledger, decision, format=request.output_format)
+        form = request.output_format
+        write_bundle(request.out, candidate, fitted, ledger, decision, format=form, figures=figures)
     return ReleaseOutcome(
         decision=decision,
         claim=claim,
@@ -181,6 +215,18 @@ def _judge(
 def internal_folder(out: Path) -> Path:
     """Where a release's internal files go: beside the bundle, never inside it."""
     return out.with_name(out.name + ".internal")
+
+
+def _check_share(request: ReleaseRequest) -> None:
+    """Raises ConfigurationError unless the share leaves most of a finite epsilon to the fit."""
+    if not 0 <= request.report_share <= MOST_REPORTED:
+        raise ConfigurationError(
+            f"the report's share must lie in 0..{MOST_REPORTED}, found {request.report_share:g}; try 0.05."
+        )
+    if request.report_share > 0 and math.isinf(request.synthesizer.epsilon):
+        raise ConfigurationError(
+            "figures can be published for a share of a finite epsilon, found 'inf'; leave the share out."
+        )
 
 
 def _check_target(target: str, schema: Schema) -> None:

@@ -251,8 +251,8 @@ class _Noise:
                 direction="higher",
                 sentence=(
                     f"A logistic regression learnt from the synthetic table whether {model.question}. On "
-                    f"real rows that nobody trained on, the area under its curve is {value:.3f}; on synthetic "
-                    "rows, in the same few bins, it is the control beside it."
+                    f"real rows that nobody trained on, the area under its curve is {value:.3f}; synthetic "
+                    "rows, in the same few bins, give the control beside it."
                 ),
                 controls={"synthetic rows": _areas(model.synthetic[None]).item(), "a guess": 0.5},
             ),
