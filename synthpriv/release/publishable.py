@@ -24,7 +24,8 @@ from synthpriv.synthesizers.base import FittedSynthesizer
 PAGE = "page.html"
 MOST_MAPS = 4  # pairs that are drawn, the furthest from the real ones first
 MOST_NAMED = 8  # categories of a column in the table of the schema
-NOT_DOMAIN = ("kind", "confirmed", "nullable")
+ENDS = (("lower", "upper"), ("start", "end"))
+NOT_DOMAIN = ("kind", "confirmed", "nullable", *ENDS[0], *ENDS[1])
 NOISY_HELP = (
     "The share of rows that would have to change for the synthetic table to have the real shares (0 to 1), "
     "on real rows that were held out, counted under noise that the budget paid for. What noise adds is taken "
@@ -135,7 +136,9 @@ def _declared(name: str, column: AnyColumn, schema: Schema) -> dict[str, Any]:
         more = len(column.categories) - len(shown)
         domain = ", ".join(shown) + (f" and {more} more" if more else "")
     else:
-        facts = schema.to_dict()["columns"][name].items()
-        domain = ", ".join(f"{key} {value}" for key, value in facts if key not in NOT_DOMAIN)
+        facts = schema.to_dict()["columns"][name]
+        ends = [f"{facts[low]} to {facts[high]}" for low, high in ENDS if low in facts]
+        rest = [f"{key} {value}" for key, value in facts.items() if key not in NOT_DOMAIN]
+        domain = ", ".join([*ends, *rest])
     role = "target" if name in schema.targets else "unit of privacy" if name == schema.privacy_unit else ""
     return {"name": name, "kind": column.kind, "domain": domain, "nullable": column.nullable, "role": role}

@@ -223,7 +223,7 @@ class _Noise:
         return Estimate(
             value=value,
             low=less_noise(counted - spread),
-            high=min(less_noise(counted + spread), 1.0),
+            high=min(less_noise(max(counted, added) + spread), 1.0),
             method="normal, by redrawing rows and noise",
             direction="lower",
             sentence=(

@@ -210,7 +210,9 @@
         tickfont: { size: 10, color: colour("muted") },
       };
     };
-    const title = { real: "real", synthetic: "synthetic", difference: "synthetic − real" }[which];
+    const title = difference
+      ? `synthetic − real, up to ±${percent(largest)}`
+      : `${which}, up to ${percent(Math.max(...(pair[which]).flat()))}`;
     return [[{
       type: "heatmap", z: cells, zmin: difference ? -largest : 0, zmax: largest, xgap: 1, ygap: 1, showscale: false,
       colorscale: scale, text, hoverinfo: "text",
@@ -248,31 +250,32 @@
     ];
   }
 
-  function draw_map(which) {
+  function draw_map(colour, which) {
     const { names, real, synthetic } = figures.association;
     const difference = which === "difference";
-    const value = (row, column) =>
-      difference ? synthetic[row][column] - real[row][column] : figures.association[which][row][column];
+    const both = (row, column) => {
+      const [one, other] = [synthetic[row][column], real[row][column]];
+      return one === null || other === null ? null : one - other;
+    };
+    const value = (row, column) => (difference ? both(row, column) : figures.association[which][row][column]);
     const cells = names.map((_, row) => names.map((_, column) => (row === column ? null : value(row, column))));
     const text = cells.map((row, r) =>
       row.map((cell, c) => `${short(names[r], 40)}<br>${short(names[c], 40)}<br>${cell === null ? "" : cell.toFixed(3)}`));
     const largest = difference ? Math.max(0.05, ...cells.flat().map((cell) => Math.abs(cell ?? 0))) : 1;
-    return (colour) => {
-      const ends = difference ? ["real", "synthetic"] : ["negative", "positive"];
-      const map = {
-        type: "heatmap", z: cells, zmin: -largest, zmax: largest, xgap: 1, ygap: 1, showscale: false,
-        colorscale: [[0, colour(ends[0])], [0.5, colour("panel")], [1, colour(ends[1])]],
-        text, hoverinfo: "text", largest,
-      };
-      const labelled = names.length <= MOST_MAP_LABELS;
-      const labels = {
-        tickvals: labelled ? range(names.length) : [], ticktext: names.map((name) => short(name, 14)),
-        showgrid: false, tickfont: { size: 10, color: colour("muted") },
-      };
-      return [[map], layout(colour, {
-        xaxis: { ...labels, tickangle: -90 }, yaxis: { ...labels, range: [names.length - 0.5, -0.5] },
-      })];
+    const ends = difference ? ["real", "synthetic"] : ["negative", "positive"];
+    const map = {
+      type: "heatmap", z: cells, zmin: -largest, zmax: largest, xgap: 1, ygap: 1, showscale: false,
+      colorscale: [[0, colour(ends[0])], [0.5, colour("panel")], [1, colour(ends[1])]],
+      text, hoverinfo: "text", largest,
     };
+    const labelled = names.length <= MOST_MAP_LABELS;
+    const labels = {
+      tickvals: labelled ? range(names.length) : [], ticktext: names.map((name) => short(name, 14)),
+      showgrid: false, tickfont: { size: 10, color: colour("muted") },
+    };
+    return [[map], layout(colour, {
+      xaxis: { ...labels, tickangle: -90 }, yaxis: { ...labels, range: [names.length - 0.5, -0.5] },
+    })];
   }
 
   // The publishable page: bars of the synthetic table; dots with their interval where real shares were paid for.
@@ -305,7 +308,7 @@
   const drawings = {
     column: draw_column, models: draw_models, roc: draw_roc,
     importances: draw_importances, groups: draw_groups, pair: draw_pair, shares: draw_shares,
-    real: draw_map("real"), synthetic: draw_map("synthetic"), difference: draw_map("difference"),
+    ...Object.fromEntries(["real", "synthetic", "difference"].map((which) => [which, (colour) => draw_map(colour, which)])),
   };
 
   function draw() {

@@ -37,10 +37,17 @@ class BudgetBar:
 
 @dataclass(frozen=True, kw_only=True)
 class FigureGroup:
-    """The figures of one group: those that the verdict stands on drawn large, all others in a table."""
+    """The figures of one group: those that the verdict stands on drawn large, those of single models as bars,
+    all others in a table."""
 
     large: tuple[Line, ...]
+    charted: tuple[Line, ...]
     small: tuple[Line, ...]
+
+    @property
+    def any(self) -> bool:
+        """Whether there is a figure at all."""
+        return bool(self.large or self.charted or self.small)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,8 +123,12 @@ def _figure_groups(estimates: Mapping[str, Estimate], cited: Collection[str]) ->
         lines = [line_of(name, estimate) for name, estimate in estimates.items() if name.startswith(prefix)]
         large = [line for line in lines if line.name in cited][:MOST_LARGE]
         large = large or [line for line in lines if model_of(line.name) is None][:LEAST_LARGE]
-        small = tuple(line for line in lines if line not in large)
-        groups[group] = FigureGroup(large=tuple(large), small=small)
+        rest = [line for line in lines if line not in large]
+        groups[group] = FigureGroup(
+            large=tuple(large),
+            charted=tuple(line for line in rest if model_of(line.name) is not None),
+            small=tuple(line for line in rest if model_of(line.name) is None),
+        )
     return groups
 
 
