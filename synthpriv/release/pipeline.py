@@ -24,16 +24,14 @@ from synthpriv.release.folders import new_folder, require_free, scratch_folder
 from synthpriv.release.policy import Decision, Policy, ReleaseFacts
 from synthpriv.release.preparation import open_private_table, table_name
 from synthpriv.release.publishable_bins import read_public_table
-from synthpriv.release.publishable_figures import PublishedFigures, histograms_counted, publish_figures
+from synthpriv.release.publishable_figures import PublishedFigures, check_share, counts_aside, publish_figures
 from synthpriv.release.reading import judging_progress
 from synthpriv.release.report import internal_page
 from synthpriv.schema import Schema
 from synthpriv.synthesizers.base import Claim, FittedSynthesizer, Synthesizer
-from synthpriv.synthesizers.planning import set_aside
 from synthpriv.tables import read_chunks, write_chunks
 
 HOLDOUT = 0.25
-MOST_REPORTED = 0.5
 PAGE = "report.html"
 
 
@@ -114,7 +112,7 @@ def run_release(request: ReleaseRequest, progress: Report) -> ReleaseOutcome | N
         raise ConfigurationError(
             f"the output format must be one of {', '.join(SUFFIXES)}, found {request.output_format!r}."
         )
-    _check_share(request)
+    check_share(request.report_share, request.synthesizer.epsilon)
     out = require_free(request.out)
     require_free(internal_folder(out))
     private = open_private_table(
@@ -130,7 +128,7 @@ def run_release(request: ReleaseRequest, progress: Report) -> ReleaseOutcome | N
         progress=progress,
     )
     release = request.synthesizer.open_release(private)
-    aside = _set_aside(request, release.budget)
+    aside = _aside(request, release.budget)
     fitted = request.synthesizer.fit(private, progress=progress, release=release, aside=aside)
     if not processes.leads():
         return None
@@ -146,17 +144,15 @@ def run_release(request: ReleaseRequest, progress: Report) -> ReleaseOutcome | N
         return _judge(request, private, fitted, candidate, figures, progress)
 
 
-def _set_aside(request: ReleaseRequest, budget: Budget) -> Counts | None:
-    """What the published figures will be counted with, or None; before any row is read."""
-    if request.report_share == 0:
-        return None
-    return set_aside(
+def _aside(request: ReleaseRequest, budget: Budget) -> Counts | None:
+    """What the published figures will be counted with."""
+    return counts_aside(
         request.schema,
+        _published_targets(request),
         epsilon=budget.epsilon,
         delta=budget.delta,
         rows_are_public=request.rows is not None,
         share=request.report_share,
-        histograms=histograms_counted(request.schema, _published_targets(request)),
     )
 
 
@@ -215,18 +211,6 @@ def _judge(
 def internal_folder(out: Path) -> Path:
     """Where a release's internal files go: beside the bundle, never inside it."""
     return out.with_name(out.name + ".internal")
-
-
-def _check_share(request: ReleaseRequest) -> None:
-    """Raises ConfigurationError unless the share leaves most of a finite epsilon to the fit."""
-    if not 0 <= request.report_share <= MOST_REPORTED:
-        raise ConfigurationError(
-            f"the report's share must lie in 0..{MOST_REPORTED}, found {request.report_share:g}; try 0.05."
-        )
-    if request.report_share > 0 and math.isinf(request.synthesizer.epsilon):
-        raise ConfigurationError(
-            "figures can be published for a share of a finite epsilon, found 'inf'; leave the share out."
-        )
 
 
 def _check_target(target: str, schema: Schema) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synthpriv.encoding.scores import ScoreColumn
+from synthpriv.errors import ConfigurationError
 from synthpriv.evaluation.estimate import Estimate
 from synthpriv.privacy.events import Counts
 from synthpriv.privacy.ledger import Release
@@ -23,11 +24,13 @@ from synthpriv.progress import Report
 from synthpriv.release.publishable_bins import PublicTable, few_bins, strongest_pairs
 from synthpriv.release.publishable_models import PublicModel, train_public_model
 from synthpriv.schema import Schema
+from synthpriv.synthesizers.planning import set_aside
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 LABEL = "published figures"
+MOST_SHARE = 0.5
 PAIRS = 10
 REPEATS = 4  # a model's counts are taken so often and averaged: half the noise, where little is counted
 DRAWS = 400
@@ -82,6 +85,44 @@ def histograms_counted(schema: Schema, targets: Sequence[str]) -> int:
     """How many histograms of held-out rows are counted; public: from the schema."""
     columns = len(schema.modelled)
     return columns + min(PAIRS, math.comb(columns, 2)) + REPEATS * len(targets)
+
+
+def check_share(share: float, epsilon: float) -> None:
+    """Raise ConfigurationError unless the share leaves most of a finite epsilon to the fit."""
+    if not 0 <= share <= MOST_SHARE:
+        raise ConfigurationError(
+            f"the report's share must lie in 0..{MOST_SHARE}, found {share:g}; try 0.05."
+        )
+    if share > 0 and math.isinf(epsilon):
+        raise ConfigurationError(
+            "figures can be published for a share of a finite epsilon, found 'inf'; leave the share out."
+        )
+
+
+def counts_aside(
+    schema: Schema,
+    targets: Sequence[str],
+    *,
+    epsilon: float,
+    delta: float,
+    rows_are_public: bool,
+    share: float,
+) -> Counts | None:
+    """What the figures will be counted with, for `share` of a fit's privacy loss; None for none.
+
+    Public, and known before a row is read. Raises ConfigurationError for a share out of range.
+    """
+    check_share(share, epsilon)
+    if share == 0:
+        return None
+    return set_aside(
+        schema,
+        epsilon=epsilon,
+        delta=delta,
+        rows_are_public=rows_are_public,
+        share=share,
+        histograms=histograms_counted(schema, targets),
+    )
 
 
 def publish_figures(
