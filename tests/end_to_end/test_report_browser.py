@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import re
+import contextlib
+import json
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from tests.made_up import full_scorecard
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 HOSTILE = "<script>document.title='owned'</script>"
+OPAQUE = "null"  # the origin of a page that was opened from a file
 BREAKOUT = "</script><img src=x onerror=\"document.title='owned'\">"
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not on PATH")
@@ -83,7 +85,7 @@ def full_page() -> str:
 
 
 def public_page() -> str:
-    """The publishable page of a table with hostile names, with figures that a share of the budget paid for."""
+    """The publishable page of a table with hostile names, with figures that were paid for."""
     random = np.random.default_rng(5)
     schema = Schema(
         columns={
@@ -177,6 +179,17 @@ def test_every_plot_is_drawn_and_nothing_foreign_runs(
 
 def loaded(log: Path) -> list[str]:
     """The addresses that the page, and not the browser for itself, asked the network for."""
-    text = log.read_text(encoding="utf-8", errors="replace")
-    found = re.findall(r'"initiator":"file://[^"]*".{0,400}?"url":"(https?://[^"]+)"', text)
-    return [*found, *re.findall(r'"url":"(https?://[^"]+)".{0,400}?"initiator":"file://', text)]
+    found = []
+    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+        with contextlib.suppress(ValueError):
+            facts = json.loads(line.strip().rstrip(",")).get("params", {})
+            if facts.get("initiator") == OPAQUE and str(facts.get("url", "")).startswith("http"):
+                found.append(str(facts["url"]))
+    return found
+
+
+def test_a_page_that_loads_something_is_noticed(tmp_path: Path) -> None:
+    page, log = tmp_path / "page.html", tmp_path / "network.json"
+    page.write_text('<!DOCTYPE html><img src="https://example.invalid/x.png">', encoding="utf-8")
+    browse(page, "light", f"--log-net-log={log}")
+    assert set(loaded(log)) == {"https://example.invalid/x.png"}
