@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +23,7 @@ MOST_VALUES = 16  # a column of numbers with no more values has a bin for each
 LEAST_SHARE = 0.02  # of the synthetic rows, in a bin of numbers
 HEAVY_SHARE = 0.1  # a single number with so many rows has a bin of its own
 FEW_BINS = 4  # of a column in a pair
+MOST_PAIR_CELLS = 10**7  # numbers held to compare all pairs: rows are left out where columns are many
 ROWS_READ = 200_000  # rows of a sample are exchangeable: the first are as good as any
 
 
@@ -92,19 +92,19 @@ def few_bins(table: PublicTable, at: int) -> tuple[ScoreColumn, tuple[str, ...]]
 
 
 def strongest_pairs(table: PublicTable, most: int) -> list[tuple[int, int]]:
-    """The pairs of columns that are furthest from independence in the synthetic table."""
+    """The pairs of columns that are furthest from independence in the synthetic table, in few bins each."""
     coarse = [few_bins(table, at)[0] for at in range(len(table.labels))]
-    codes = [score.encode(table.codes).astype(np.int64) for score in coarse]
-
-    def apart(pair: tuple[int, int]) -> float:
-        one, other = pair
-        shape = (coarse[one].cells, coarse[other].cells)
-        cells = np.ravel_multi_index((codes[one], codes[other]), shape)
-        joint = np.bincount(cells, minlength=shape[0] * shape[1]).reshape(shape) / max(len(cells), 1)
-        return float(np.abs(joint - np.outer(joint.sum(1), joint.sum(0))).sum())
-
-    pairs = list(itertools.combinations(range(len(coarse)), 2))
-    return sorted(sorted(pairs, key=apart, reverse=True)[:most])
+    starts = np.cumsum([0, *(score.cells for score in coarse)])
+    codes = table.codes[: MOST_PAIR_CELLS // int(starts[-1])]
+    hot = np.zeros((len(codes), int(starts[-1])), dtype=np.float32)
+    for score, start in zip(coarse, starts[:-1], strict=True):
+        hot[np.arange(len(codes)), start + score.encode(codes)] = 1.0
+    joint = hot.T @ hot / max(len(codes), 1)
+    cells = np.abs(joint - np.outer(np.diag(joint), np.diag(joint)))
+    apart = np.add.reduceat(np.add.reduceat(cells, starts[:-1], axis=0), starts[:-1], axis=1)
+    one, other = np.triu_indices(len(coarse), 1)
+    first = np.argsort(-apart[one, other], kind="stable")[:most]
+    return sorted((int(one[at]), int(other[at])) for at in first)
 
 
 def _first_positions(chunks: Chunks, schema: Schema) -> dict[str, Ints]:

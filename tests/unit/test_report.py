@@ -259,6 +259,28 @@ def test_any_figure_has_a_label(name: str, label: str) -> None:
     assert figure_words(name).label == label
 
 
+def luminance(colour: str) -> float:
+    """Relative luminance of #rrggbb (WCAG 2.2)."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", [0, 1])
+def test_colours_can_be_told_from_what_is_behind_them(html: str, scheme: int) -> None:
+    """WCAG AA: 4.5 to 1 for text, 3 to 1 for what is drawn."""
+    style = html[html.index("<style>") : html.index("</style>")]
+    colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", style.split("@media")[scheme]))
+    texts = [(name, back) for name in ("ink", "muted") for back in ("paper", "panel")]
+    texts += [(name, f"{name}-soft") for name in ("pass", "warn", "fail")]
+    texts += [("ink", "warn-soft"), ("pass", "paper"), ("fail", "paper")]
+    drawn = [(name, "paper") for name in ("real", "synthetic", "floor", "ceiling")]
+    for least, pairs in ((4.5, texts), (3.0, drawn)):
+        for front, back in pairs:
+            dark, light = sorted((luminance(colours[front]), luminance(colours[back])))
+            assert (light + 0.05) / (dark + 0.05) >= least, (front, back)
+
+
 def test_poor_scorecard_still_makes_a_page() -> None:
     card = dataclasses.replace(
         scorecard(),
