@@ -2,8 +2,8 @@
 
     python -m benchmarks.evaluation.screenshots BUNDLE --out docs
 
-writes pages_internal_light.png and so on: the top of BUNDLE.internal/report.html and of BUNDLE/page.html;
-with --whole, all of each page.
+writes report.png and report_dark.png, the top of BUNDLE.internal/report.html, and page.png and page_dark.png,
+that of BUNDLE/page.html; with --whole, all of each page.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ def main() -> None:
     arguments = parser.parse_args()
     bundle: Path = arguments.bundle
     pages = {
-        "internal": bundle.with_name(bundle.name + ".internal") / "report.html",
-        "publishable": bundle / "page.html",
+        "report": bundle.with_name(bundle.name + ".internal") / "report.html",
+        "page": bundle / "page.html",
     }
     for name, page in pages.items():
-        for scheme in SCHEMES:
-            picture = arguments.out / f"pages_{name}_{scheme}.png"
+        for scheme, ending in (("light", ""), ("dark", "_dark")):
+            picture = arguments.out / f"{name}{ending}.png"
             shoot(page, picture, scheme, WHOLE if arguments.whole else TOP)
 
 
