@@ -99,6 +99,15 @@ EffortLevel = Annotated[
     Effort,
     typer.Option("--effort", help="How much work the judge may spend: a look, a release, an audit."),
 ]
+ReportShare = Annotated[
+    float,
+    typer.Option(
+        "--report-share",
+        metavar="SHARE",
+        help="Share of the privacy loss for noisy figures of quality on the bundle's page, such as 0.05; "
+        "with 0 it shows no figure of real rows.",
+    ),
+]
 Rows = Annotated[
     int | None,
     typer.Option(

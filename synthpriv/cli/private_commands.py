@@ -37,6 +37,7 @@ def release(
     delta: options.Delta = None,
     target: options.Targets = None,
     effort: options.EffortLevel = Effort.standard,
+    report_share: options.ReportShare = 0.0,
     synthesizer: options.Kind = options.SynthesizerName.auto,
     policy: options.PolicyFile = None,
     ledger: options.LedgerFile = None,
@@ -86,6 +87,7 @@ def release(
         policy=options.read_policy(policy),
         targets=tuple(target or ()),
         effort=effort,
+        report_share=report_share,
         rows=rows,
         sample_rows=sample_rows,
         input_format=format,
@@ -264,6 +266,7 @@ def plan(
     rows_are_public: Annotated[
         bool, typer.Option("--rows-are-public", help="The row count need not be counted with noise.")
     ] = False,
+    report_share: options.ReportShare = 0.0,
     json: options.Json = False,
 ) -> None:
     """Show how a budget would be spent, before a row is read; refuse what cannot work.
@@ -274,11 +277,23 @@ def plan(
 
     synthpriv plan --schema people.toml --rows 40000 --epsilon 3 --delta 1e-6
     """
+    from synthpriv.release.publishable_figures import counts_aside
+
     declared = options.read_schema(schema)
     config, why = options.make_synthesizer(
         synthesizer, declared, epsilon=options.read_epsilon(epsilon), delta=options.check_delta(delta)
     )
-    made = config.plan(declared, rows=rows, rows_are_public=rows_are_public)
+    aside = None
+    if config.delta:  # without one the plan refuses, and says so
+        aside = counts_aside(
+            declared,
+            declared.targets,
+            epsilon=config.epsilon,
+            delta=config.delta,
+            rows_are_public=rows_are_public,
+            share=report_share,
+        )
+    made = config.plan(declared, rows=rows, rows_are_public=rows_are_public, aside=aside)
     facts = {"synthesizer": config.name, **({"chosen": why} if why else {}), **made.to_dict()}
     if json:
         say_json(facts)

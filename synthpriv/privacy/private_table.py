@@ -1,18 +1,18 @@
 """PrivateTable: THE DOOR. The only file that reaches private rows; every method but `disclose` is charged.
 
 What can be learnt about the rows is the whole list of methods: `count`, `histograms`, `marginals`,
-`dependence`, `train`, `disclose`. There is no length, no indexing, and no row in the repr. Rows come in
-chunks and are kept as positions in the declared domain (`column_store`), so that a table may be larger than
-memory; of an identifier only a 64-bit hash is kept. Progress is told in shares of a stage, which are no
-property of the rows, never in row counts. Among several processes (`processes`) each counts and trains on its
-own share of the units, and the lead alone holds all rows, draws the holdout, charges the ledger and adds the
-noise of counts.
+`dependence`, `train`, `tallies`, `disclose`. There is no length, no indexing, and no row in the repr. Rows
+come in chunks and are kept as positions in the declared domain (`column_store`), so that a table may be
+larger than memory; of an identifier only a 64-bit hash is kept. Progress is told in shares of a stage,
+which are no property of the rows, never in row counts. Among several processes (`processes`) each counts and
+trains on its own share of the units, and the lead alone holds all rows, draws the holdout, charges the ledger
+and adds the noise of counts.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,11 +21,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from synthpriv.encoding.partition import Countable
+from synthpriv.encoding.scores import ScoreColumn
 from synthpriv.encoding.table_encoder import Codes, TableEncoder
 from synthpriv.errors import ConfigurationError, UnconfirmedSchema
 from synthpriv.evaluation.disclosed import Disclosed
 from synthpriv.privacy import mechanisms, processes, randomness
-from synthpriv.privacy.column_store import MEMORY_LIMIT, CodeMatrix, ColumnStore, stored_rows, typed_rows
+from synthpriv.privacy.column_store import MEMORY_LIMIT, stored_rows, typed_rows
+from synthpriv.privacy.counting import counted, counted_by_all, empty_codes, encoded
 from synthpriv.privacy.events import Event, Laplace, NonPrivate, SampledGaussian, histogram_events
 from synthpriv.privacy.intake import bound_units, fingerprint, take_in
 from synthpriv.privacy.ledger import Ledger, Release
@@ -200,7 +202,9 @@ class PrivateTable:
         Counts(noise_scale, coordinates=len(groups), max_rows). Charged before counting.
         """
         _charge(release, label, histogram_events([noise_scale] * len(groups), self.schema.max_rows_per_unit))
-        exact = _counted(self.__store, self.__own, encoder, groups, shares("counting marginals", progress))
+        exact = counted_by_all(
+            self.__store, self.__own, encoder, groups, shares("counting marginals", progress)
+        )
         report, released = shares("adding noise to marginals", progress), []
         for at, counts in enumerate(exact):
             if noise_scale > 0 and processes.leads():
@@ -227,7 +231,9 @@ class PrivateTable:
         max_rows). Charged before counting.
         """
         _charge(release, label, histogram_events([noise_scale] * len(pairs), self.schema.max_rows_per_unit))
-        exact = _counted(self.__store, self.__own, encoder, pairs, shares("comparing columns", progress))
+        exact = counted_by_all(
+            self.__store, self.__own, encoder, pairs, shares("comparing columns", progress)
+        )
         one_way = encoder.shares
         expected = (np.rint(rows * np.outer(one_way[a], one_way[b])) for a, b in pairs)
         apart = [np.abs(one - other).sum() for one, other in zip(exact, expected, strict=True)]
@@ -276,8 +282,8 @@ class PrivateTable:
         )
         report = shares("encoding rows", progress)
         with processes.team().together():
-            codes = _empty_codes(int(self.__own.sum()), encoder, derived, self.__memory_limit)
-            for part, done in _encoded(self.__store, self.__own, encoder):
+            codes = empty_codes(int(self.__own.sum()), encoder, derived, self.__memory_limit)
+            for part, done in encoded(self.__store, self.__own, encoder):
                 codes.append(part if derived is None else np.hstack([part, derived(part)]))
                 report(done)
         train_private(
@@ -292,6 +298,35 @@ class PrivateTable:
             after_step,
         )
 
+    def tallies(
+        self,
+        release: Release,
+        label: str,
+        encoder: TableEncoder,
+        groups: Sequence[tuple[int, ...]],
+        noise_scale: float,
+        scores: Sequence[ScoreColumn] = (),
+        progress: Report | None = None,
+    ) -> list[Ints]:
+        """Joint counts of HELD-OUT rows, all with discrete Gaussian noise: figures that may be published.
+
+        groups: positions of encoded columns, and beyond them of `scores`, which are public functions of one
+        row's codes. Encoder, groups and scores follow from what was released and from the synthetic table,
+        never from held-out rows. A row falls into one cell of each group, so one unit changes at most
+        max_rows_per_unit counts of each by one in total: in the 2-norm by max_rows_per_unit x sqrt(groups),
+        which is Counts(noise_scale, coordinates=len(groups), max_rows). Charged before counting, as if these
+        rows had been fitted on too: they were not, so that the composition overstates each unit's loss.
+        Raises ConfigurationError for a score of other columns, and where another process than the lead,
+        which holds these rows, asks.
+        """
+        _require_lead("held-out rows are counted")
+        for score in scores:
+            score.require_fit(encoder.sizes)
+        release.charge(label, histogram_events([noise_scale] * len(groups), self.schema.max_rows_per_unit))
+        report = shares("counting held-out rows", progress)
+        exact = counted(self.__store, self.__in_holdout, encoder, groups, report, scores)
+        return [mechanisms.noisy_counts(counts, noise_scale) for counts in exact]
+
     def disclose(self, reason: str, *, epsilon: float | None = None, delta: float | None = None) -> Disclosed:
         """Hand the real rows to the judge, for internal use; recorded in the ledger with its reason.
 
@@ -302,10 +337,7 @@ class PrivateTable:
         not covered by the claim. Among several processes the lead alone holds all rows; ConfigurationError
         in the others.
         """
-        if not processes.leads():
-            raise ConfigurationError(
-                "rows are disclosed in the lead process, which holds them all, found another; ask in rank 0."
-            )
+        _require_lead("rows are disclosed")
         reserved = self.ledger.reserved()
         epsilon = (reserved[0] or math.inf) if epsilon is None else epsilon
         delta = reserved[1] if delta is None else delta
@@ -333,50 +365,16 @@ def require_confirmed(schema: Schema, accept_drafted: bool) -> None:
         )
 
 
+def _require_lead(what: str) -> None:
+    if not processes.leads():
+        raise ConfigurationError(
+            f"{what} in the lead process, which holds them all, found another; ask in rank 0."
+        )
+
+
 def _charge(release: Release, label: str, events: Event | Iterable[Event]) -> None:
     """Charge once, in the lead, before any process runs what it pays for; a refusal is raised in all."""
     processes.team().by_lead(lambda: (release.charge(label, events), None)[1])
-
-
-def _encoded(
-    store: ColumnStore, own: npt.NDArray[np.bool_], encoder: TableEncoder
-) -> Iterator[tuple[Codes, float]]:
-    """The codes of a process's own rows, chunk by chunk, and the share of the table that is done."""
-    for chosen, columns in store.chunks(encoder.codecs):
-        inside = own[chosen]
-        codes = encoder.encode({name: column[inside] for name, column in columns.items()})
-        yield codes, chosen.stop / max(1, store.rows)
-
-
-def _counted(
-    store: ColumnStore,
-    own: npt.NDArray[np.bool_],
-    encoder: TableEncoder,
-    groups: Sequence[tuple[int, ...]],
-    report: Callable[[float], None],
-) -> list[Ints]:
-    """Exact joint counts of groups of encoded columns over all processes; internal, to be noised."""
-    sizes = encoder.sizes
-    shapes = [tuple(sizes[at] for at in group) for group in groups]
-    exact = [np.zeros(math.prod(shape), dtype=np.int64) for shape in shapes]
-    with processes.team().together():
-        for codes, done in _encoded(store, own, encoder):
-            for counts, group, shape in zip(exact, groups, shapes, strict=True):
-                cells = np.ravel_multi_index(tuple(codes[:, at] for at in group), shape)
-                counts += np.bincount(cells, minlength=len(counts))
-            report(done)
-    return [processes.team().sum(counts).reshape(shape) for counts, shape in zip(exact, shapes, strict=True)]
-
-
-def _empty_codes(
-    rows: int, encoder: TableEncoder, derived: Callable[[Codes], Codes] | None, memory_limit: int
-) -> CodeMatrix:
-    """Room for the codes of a process's own rows, and for what is derived from each."""
-    width = len(encoder.sizes)
-    if derived is None:
-        return CodeMatrix(rows, width, max(encoder.sizes, default=0), memory_limit)
-    further = derived(np.zeros((0, width), dtype=np.int16)).shape[1]
-    return CodeMatrix(rows, width + further, np.iinfo(np.int16).max, memory_limit)
 
 
 def _disclosed_rows(rows: int) -> npt.NDArray[np.bool_]:

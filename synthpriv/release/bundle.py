@@ -18,6 +18,9 @@ from synthpriv.privacy.chain import verified
 from synthpriv.privacy.ledger import Ledger
 from synthpriv.release.folders import new_folder
 from synthpriv.release.policy import Decision
+from synthpriv.release.publishable import PAGE, publishable_page
+from synthpriv.release.publishable_bins import read_public_table
+from synthpriv.release.publishable_figures import PublishedFigures
 from synthpriv.schema import Schema
 from synthpriv.synthesizers.fitted import FittedSynthesizer
 from synthpriv.synthesizers.storage import load
@@ -28,7 +31,12 @@ MANIFEST = "manifest.json"
 SEAL = "manifest.sha256"
 SUFFIXES = ("csv", "csv.gz", "parquet", "arrow")
 PACKAGES = ("numpy", "pandas", "torch", "opacus", "dp-accounting", "opendp", "randomgen", "safetensors")
-COVERED = ("the synthetic table", "the saved synthesizer", "every count that either was made from")
+COVERED = (
+    "the synthetic table",
+    "the saved synthesizer",
+    "every count that either was made from",
+    "every figure on the page in this bundle",
+)
 NOT_COVERED = (
     "the internal page and every figure on it",
     "the declared schema, which is public by declaration",
@@ -43,13 +51,16 @@ def write_bundle(
     decision: Decision,
     *,
     format: str = "csv",
+    figures: PublishedFigures | None = None,
 ) -> Path:
     """Write the bundle of an approved release into a new folder, whole or not at all.
 
-    synthetic: the table, or a file of `format` that holds it, which is copied.
+    synthetic: the table, or a file of `format` that holds it, which is copied. figures: what a share of the
+    budget paid for, to be shown on the page.
 
-    Holds the synthetic table, the public schema, the saved synthesizer, the ledger's charges and a manifest;
-    nothing else. Raises BundleError if the decision refuses, or if the folder holds anything.
+    Holds the synthetic table, the public schema, the saved synthesizer, the ledger's charges, the publishable
+    page and a manifest; nothing else. Raises BundleError if the decision refuses, or if the folder holds
+    anything.
     """
     if not decision.approved:
         raise BundleError(f"a bundle is written for an approved release only, found {decision.reasons}.")
@@ -64,7 +75,10 @@ def write_bundle(
         fitted.schema.write(partial / "schema.toml")
         fitted.save(partial / "synthesizer")
         _write_json(partial / "ledger.json", ledger.to_json())
-        _write_json(partial / MANIFEST, manifest(partial, fitted, ledger, _rows(table, fitted.schema)))
+        made = read_public_table(lambda: read_chunks(table, fitted.schema), fitted.schema)
+        page = publishable_page(fitted, ledger, stated_claim(fitted), made, table.name, figures)
+        (partial / PAGE).write_text(page, encoding="utf-8")
+        _write_json(partial / MANIFEST, manifest(partial, fitted, ledger, made.rows))
         (partial / SEAL).write_text(_hash(partial / MANIFEST) + "\n", encoding="ascii")
         verify_bundle(partial)
     return Path(folder)
@@ -74,11 +88,7 @@ def manifest(folder: Path, fitted: FittedSynthesizer, ledger: Ledger, rows: int)
     """The claim, what it covers, versions, and the hash of every file in `folder`."""
     return {
         "format": FORMAT,
-        "claim": {
-            **_checked_claim(fitted),
-            "covers": list(COVERED),
-            "does_not_cover": list(NOT_COVERED),
-        },
+        "claim": stated_claim(fitted),
         "synthesizer": fitted.config.name,
         "synthetic_rows": rows,
         "ledger": {"dataset": ledger.dataset, "digest": ledger.digest},
@@ -92,6 +102,11 @@ def manifest(folder: Path, fitted: FittedSynthesizer, ledger: Ledger, rows: int)
             if path.is_file()
         },
     }
+
+
+def stated_claim(fitted: FittedSynthesizer) -> dict[str, Any]:
+    """The claim, with what it covers and what it does not."""
+    return {**_checked_claim(fitted), "covers": list(COVERED), "does_not_cover": list(NOT_COVERED)}
 
 
 def _checked_claim(fitted: FittedSynthesizer) -> dict[str, Any]:

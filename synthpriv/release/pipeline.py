@@ -15,6 +15,7 @@ from synthpriv.evaluation.scorecard import Scorecard, evaluate
 from synthpriv.evaluation.targets import check_target
 from synthpriv.privacy import processes
 from synthpriv.privacy.column_store import MEMORY_LIMIT
+from synthpriv.privacy.events import Counts
 from synthpriv.privacy.ledger import Budget, Ledger
 from synthpriv.privacy.private_table import PrivateTable
 from synthpriv.progress import Report, shares
@@ -22,6 +23,8 @@ from synthpriv.release.bundle import SUFFIXES, write_bundle
 from synthpriv.release.folders import new_folder, require_free, scratch_folder
 from synthpriv.release.policy import Decision, Policy, ReleaseFacts
 from synthpriv.release.preparation import open_private_table, table_name
+from synthpriv.release.publishable_bins import read_public_table
+from synthpriv.release.publishable_figures import PublishedFigures, check_share, counts_aside, publish_figures
 from synthpriv.release.reading import judging_progress
 from synthpriv.release.report import internal_page
 from synthpriv.release.shadow_fits import shadow_fit
@@ -39,9 +42,10 @@ class ReleaseRequest:
     """Everything that is decided before a row is read.
 
     out: the bundle's folder; internal files go to the folder beside it named `out` + '.internal'. targets:
-    what utility predicts (none: the schema's). rows: the table's row count, if public. sample_rows: synthetic
-    rows (default: as many as were counted, all in). seed: repeats the sample, never the noise. memory_limit:
-    bytes of real rows held in memory.
+    what utility predicts (none: the schema's). report_share: of the privacy loss, kept for noisy figures on
+    the bundle's page (0: it shows declared facts and the synthetic table alone). rows: the table's row count,
+    if public. sample_rows: synthetic rows (default: as many as were counted, all in). seed: repeats the
+    sample, never the noise. memory_limit: bytes of real rows held in memory.
     """
 
     table: Path
@@ -53,6 +57,7 @@ class ReleaseRequest:
     policy: Policy
     targets: tuple[str, ...] = ()
     effort: Effort = Effort.standard
+    report_share: float = 0.0
     rows: int | None = None
     sample_rows: int | None = None
     input_format: str | None = None
@@ -109,6 +114,7 @@ def run_release(request: ReleaseRequest, progress: Report) -> ReleaseOutcome | N
         raise ConfigurationError(
             f"the output format must be one of {', '.join(SUFFIXES)}, found {request.output_format!r}."
         )
+    check_share(request.report_share, request.synthesizer.epsilon)
     out = require_free(request.out)
     require_free(internal_folder(out))
     private = open_private_table(
@@ -123,12 +129,37 @@ def run_release(request: ReleaseRequest, progress: Report) -> ReleaseOutcome | N
         memory_limit=request.memory_limit,
         progress=progress,
     )
-    fitted = request.synthesizer.fit(private, progress=progress)
+    release = request.synthesizer.open_release(private)
+    aside = _aside(request, release.budget)
+    fitted = request.synthesizer.fit(private, progress=progress, release=release, aside=aside)
     if not processes.leads():
         return None
     with scratch_folder(out) as scratch:
         candidate = scratch / f"synthetic.{request.output_format}"
-        return _judge(request, private, fitted, candidate, progress)
+        count = request.sample_rows or max(1, round(fitted.claim.rows / (1 - HOLDOUT)))
+        chunks = fitted.sample_chunks(count, seed=request.seed, progress=progress)
+        write_chunks(chunks, candidate, fitted.schema)
+        figures = None
+        if aside is not None:
+            table = read_public_table(lambda: read_chunks(candidate, fitted.schema), fitted.schema)
+            figures = publish_figures(private, release, aside, table, _published_targets(request), progress)
+        return _judge(request, private, fitted, candidate, figures, progress)
+
+
+def _aside(request: ReleaseRequest, budget: Budget) -> Counts | None:
+    """What the published figures will be counted with."""
+    return counts_aside(
+        request.schema,
+        _published_targets(request),
+        epsilon=budget.epsilon,
+        delta=budget.delta,
+        rows_are_public=request.rows is not None,
+        share=request.report_share,
+    )
+
+
+def _published_targets(request: ReleaseRequest) -> tuple[str, ...]:
+    return request.targets or request.schema.targets
 
 
 def _judge(
@@ -136,13 +167,11 @@ def _judge(
     private: PrivateTable,
     fitted: FittedSynthesizer,
     candidate: Path,
+    figures: PublishedFigures | None,
     progress: Report,
 ) -> ReleaseOutcome:
-    """Sample into the file `candidate`, judge what it holds, and bundle it if it is approved."""
+    """Judge what the file `candidate` holds, and bundle it if it is approved."""
     claim, ledger = fitted.claim, private.ledger
-    count = request.sample_rows or max(1, round(claim.rows / (1 - HOLDOUT)))
-    chunks = fitted.sample_chunks(count, seed=request.seed, progress=progress)
-    write_chunks(chunks, candidate, fitted.schema)
     disclosed = private.disclose("release review", epsilon=claim.epsilon, delta=claim.delta)
     told = shares("reading the synthetic table", progress)
     scorecard = evaluate(
@@ -168,7 +197,8 @@ def _judge(
     )
     if decision.approved:
         progress("writing the bundle", 0, 1)
-        write_bundle(request.out, candidate, fitted, ledger, decision, format=request.output_format)
+        form = request.output_format
+        write_bundle(request.out, candidate, fitted, ledger, decision, format=form, figures=figures)
     return ReleaseOutcome(
         decision=decision,
         claim=claim,

@@ -1,4 +1,4 @@
-// Draws the plots of the internal page from the JSON beside them, in the colours of the style sheet.
+// Draws the plots of both pages from the JSON beside them, in the colours of the style sheet.
 (function () {
   "use strict";
 
@@ -6,6 +6,7 @@
   const quiet = { displayModeBar: false, responsive: true, showTips: false };
   const MOST_CATEGORIES = 9;
   const MOST_MAP_LABELS = 40;
+  const MOST_FEATURES = 16;
 
   // Plotly reads a little HTML in its texts; names and categories are text and nothing else.
   const plain = (value) => String(value).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
@@ -102,34 +103,126 @@
     return (listed ? categories : histogram)(column, colour);
   }
 
-  function draw_models(colour) {
-    const models = figures.models;
-    const base = 0.5;
+  const legend = (colour) => ({
+    orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom", itemclick: false, itemdoubleclick: false,
+    font: { color: colour("muted"), size: 12 },
+  });
+
+  function draw_models(colour, at) {
+    const { base, models } = figures.models[at];
+    const shown = (value) => (value === null || value === undefined ? "not measured" : value.toFixed(3));
     const bars = (name, values, fill, error) => ({
-      type: "bar", orientation: "h", name: plain(name), base, x: values.map((value) => value - base),
+      type: "bar", orientation: "h", name: plain(name), base, x: values.map((value) => (value ?? base) - base),
       y: range(models.length), marker: { color: fill }, error_x: error,
-      text: values.map((value) => value.toFixed(3)), textposition: "none",
-      hovertext: values.map((value, at) => `${short(models[at].name, 40)}<br>${plain(name)} ${value.toFixed(3)}`),
+      hovertext: values.map((value, row) => `${short(models[row].name, 40)}<br>${plain(name)} ${shown(value)}`),
       hoverinfo: "text",
     });
-    const control = (name) => models.map((model) => model.controls[name] ?? base);
+    const named = (name) => models.map((model) => model.controls[name]);
     const error = {
       type: "data", symmetric: false, color: colour("ink"), thickness: 1.2, width: 4,
       array: models.map((model) => model.high - model.value), arrayminus: models.map((model) => model.value - model.low),
     };
+    const fills = { "real rows": "real-soft", "independent columns": "floor" };
+    const controls = Array.from(new Set(models.flatMap((model) => Object.keys(model.controls))));
+    const before = controls.filter((name) => name === "real rows");
+    const after = controls.filter((name) => name !== "real rows");
+    const control = (name) => bars(name, named(name), colour(fills[name] ?? "line"));
     const traces = [
-      bars("real rows", control("real rows"), colour("real-soft")),
+      ...before.map(control),
       bars("this table", models.map((model) => model.value), colour("synthetic"), error),
-      bars("independent columns", control("independent columns"), colour("floor")),
+      ...after.map(control),
     ];
-    const values = [base, ...models.flatMap((model) => [model.low, ...Object.values(model.controls)])];
+    const values = [base, ...models.flatMap((model) => [model.low, model.high, ...Object.values(model.controls)])]
+      .filter((value) => Number.isFinite(value));
     return [traces, layout(colour, {
-      showlegend: true, bargap: 0.3, bargroupgap: 0.08,
-      legend: { orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom", itemclick: false, itemdoubleclick: false, font: { color: colour("muted"), size: 12 } },
-      xaxis: { range: [Math.min(...values) - 0.02, 1.002], tickformat: ".1f", dtick: 0.1 },
+      showlegend: true, bargap: 0.3, bargroupgap: 0.08, legend: legend(colour),
+      xaxis: { range: [Math.min(...values) - 0.02, Math.max(1, ...values) + 0.002], tickformat: ".1f", dtick: 0.1 },
       yaxis: {
         showgrid: false, range: [models.length - 0.5, -0.5], tickvals: range(models.length),
         ticktext: models.map((model) => short(model.name, 24)), tickfont: { color: colour("ink"), size: 12 },
+      },
+    })];
+  }
+
+  // Bars of real rows, dots of this table, one below the other.
+  function bars_and_dots(rows, label, text, colour, axis) {
+    const at = range(rows.length);
+    const line = { color: colour("paper"), width: 1 };
+    return [[
+      {
+        type: "bar", orientation: "h", y: at, x: rows.map((row) => row.real), width: 0.6,
+        marker: { color: colour("real-soft") }, hovertext: rows.map(text), hoverinfo: "text",
+      },
+      {
+        type: "scatter", mode: "markers", y: at, x: rows.map((row) => row.synthetic), cliponaxis: false,
+        marker: { color: colour("synthetic"), size: 9, line }, hovertext: rows.map(text), hoverinfo: "text",
+      },
+    ], layout(colour, {
+      xaxis: { nticks: 6, ...axis },
+      yaxis: {
+        showgrid: false, range: [Math.max(rows.length, 3) - 0.5, -0.5], tickvals: at,
+        ticktext: rows.map((row) => short(label(row), 22)),
+      },
+    })];
+  }
+
+  function draw_importances(colour, at) {
+    const rows = figures.importances[at].slice(0, MOST_FEATURES);
+    const text = (row) =>
+      `<b>${short(row.feature, 60)}</b><br>real ${row.real.toFixed(4)}<br>this table ${row.synthetic.toFixed(4)}`;
+    return bars_and_dots(rows, (row) => row.feature, text, colour, { zeroline: true, zerolinecolor: colour("floor") });
+  }
+
+  function draw_groups(colour, at) {
+    const rows = figures.groups[at];
+    const text = (row) =>
+      `<b>${short(row.group, 60)}</b>, ${row.rows} rows<br>real ${(row.real ?? NaN).toFixed(3)}<br>this table ${(row.synthetic ?? NaN).toFixed(3)}`;
+    const values = rows.flatMap((row) => [row.real, row.synthetic]).filter((value) => value !== null);
+    const chance = rows[0].score === "auc" ? 0.5 : 0;
+    const axis = { range: [Math.min(chance, ...values) - 0.01, Math.max(1, ...values) + 0.01] };
+    return bars_and_dots(rows, (row) => `${row.group} (${row.rows})`, text, colour, axis);
+  }
+
+  // One joint table of shares: darker is more; the difference in the colours of its two sides.
+  function draw_pair(colour, at, place) {
+    const pair = figures.pairs[at];
+    const which = place.dataset.which;
+    const difference = which === "difference";
+    const cells = pair.real.map((row, r) => row.map((real, c) => {
+      const made = pair.synthetic[r][c];
+      return difference ? made - real : which === "real" ? real : made;
+    }));
+    const text = cells.map((row, r) => row.map((_, c) =>
+      `${short(pair.first, 30)}: ${short(pair.first_labels[r], 30)}<br>${short(pair.second, 30)}: ${short(pair.second_labels[c], 30)}` +
+      `<br>real ${percent(pair.real[r][c])}<br>synthetic ${percent(pair.synthetic[r][c])}`));
+    const largest = difference
+      ? Math.max(1e-6, ...cells.flat().map(Math.abs))
+      : Math.max(1e-6, ...pair.real.flat(), ...pair.synthetic.flat());
+    const dark = colour(which === "real" ? "real" : "synthetic");
+    const scale = difference
+      ? [[0, colour("real")], [0.5, colour("panel")], [1, colour("synthetic")]]
+      : [[0, colour("panel")], [1, dark]];
+    const ticks = (labels, most, length) => {
+      const step = Math.ceil(labels.length / most);
+      const at = range(labels.length).filter((one) => one % step === 0);
+      return {
+        tickvals: at, ticktext: at.map((one) => short(labels[one], length)), showgrid: false,
+        tickfont: { size: 10, color: colour("muted") },
+      };
+    };
+    const title = difference
+      ? `synthetic − real, up to ±${percent(largest)}`
+      : `${which}, up to ${percent(Math.max(...(pair[which]).flat()))}`;
+    return [[{
+      type: "heatmap", z: cells, zmin: difference ? -largest : 0, zmax: largest, xgap: 1, ygap: 1, showscale: false,
+      colorscale: scale, text, hoverinfo: "text",
+    }], layout(colour, {
+      title: { text: title, font: { size: 12, color: colour("muted") }, x: 0.5, xanchor: "center", y: 0.985, yanchor: "top" },
+      margin: { l: 8, r: 8, t: 26, b: 8, pad: 2 },
+      xaxis: { ...ticks(pair.second_labels, 12, 12), tickangle: -90 },
+      yaxis: {
+        ...ticks(pair.first_labels, 12, 12), range: [pair.first_labels.length - 0.5, -0.5],
+        showticklabels: which === "real",
       },
     })];
   }
@@ -157,42 +250,71 @@
     ];
   }
 
-  function draw_map(which) {
+  function draw_map(colour, which) {
     const { names, real, synthetic } = figures.association;
     const difference = which === "difference";
-    const value = (row, column) =>
-      difference ? synthetic[row][column] - real[row][column] : figures.association[which][row][column];
+    const both = (row, column) => {
+      const [one, other] = [synthetic[row][column], real[row][column]];
+      return one === null || other === null ? null : one - other;
+    };
+    const value = (row, column) => (difference ? both(row, column) : figures.association[which][row][column]);
     const cells = names.map((_, row) => names.map((_, column) => (row === column ? null : value(row, column))));
     const text = cells.map((row, r) =>
       row.map((cell, c) => `${short(names[r], 40)}<br>${short(names[c], 40)}<br>${cell === null ? "" : cell.toFixed(3)}`));
     const largest = difference ? Math.max(0.05, ...cells.flat().map((cell) => Math.abs(cell ?? 0))) : 1;
-    return (colour) => {
-      const ends = difference ? ["real", "synthetic"] : ["negative", "positive"];
-      const map = {
-        type: "heatmap", z: cells, zmin: -largest, zmax: largest, xgap: 1, ygap: 1, showscale: false,
-        colorscale: [[0, colour(ends[0])], [0.5, colour("panel")], [1, colour(ends[1])]],
-        text, hoverinfo: "text", largest,
-      };
-      const labelled = names.length <= MOST_MAP_LABELS;
-      const labels = {
-        tickvals: labelled ? range(names.length) : [], ticktext: names.map((name) => short(name, 14)),
-        showgrid: false, tickfont: { size: 10, color: colour("muted") },
-      };
-      return [[map], layout(colour, {
-        xaxis: { ...labels, tickangle: -90 }, yaxis: { ...labels, range: [names.length - 0.5, -0.5] },
-      })];
+    const ends = difference ? ["real", "synthetic"] : ["negative", "positive"];
+    const map = {
+      type: "heatmap", z: cells, zmin: -largest, zmax: largest, xgap: 1, ygap: 1, showscale: false,
+      colorscale: [[0, colour(ends[0])], [0.5, colour("panel")], [1, colour(ends[1])]],
+      text, hoverinfo: "text", largest,
     };
+    const labelled = names.length <= MOST_MAP_LABELS;
+    const labels = {
+      tickvals: labelled ? range(names.length) : [], ticktext: names.map((name) => short(name, 14)),
+      showgrid: false, tickfont: { size: 10, color: colour("muted") },
+    };
+    return [[map], layout(colour, {
+      xaxis: { ...labels, tickangle: -90 }, yaxis: { ...labels, range: [names.length - 0.5, -0.5] },
+    })];
+  }
+
+  // The publishable page: bars of the synthetic table; dots with their interval where real shares were paid for.
+  function draw_shares(colour, at) {
+    const column = figures.columns[at];
+    const rows = range(column.labels.length);
+    const text = rows.map((row) => {
+      const real = column.real ? `<br>real ${percent(column.real[row])} ± ${percent(column.error[row])} (noisy)` : "";
+      return `<b>${short(column.labels[row], 60)}</b><br>synthetic ${percent(column.synthetic[row])}${real}`;
+    });
+    const bars = {
+      type: "bar", orientation: "h", y: rows, x: column.synthetic, width: 0.66, hovertext: text, hoverinfo: "text",
+      marker: { color: colour("synthetic-soft") },
+    };
+    const dots = {
+      type: "scatter", mode: "markers", y: rows, x: column.real, hovertext: text, hoverinfo: "text", cliponaxis: false,
+      marker: { color: colour("real"), size: 7 },
+      error_x: { type: "data", array: column.error, color: colour("real"), thickness: 1.2, width: 3 },
+    };
+    const ends = column.real ? column.real.map((share, row) => share + column.error[row]) : [];
+    return [column.real ? [bars, dots] : [bars], layout(colour, {
+      xaxis: { tickformat: ".0%", range: [0, 1.04 * Math.max(...column.synthetic, ...ends)], nticks: 4 },
+      yaxis: {
+        showgrid: false, range: [Math.max(rows.length, 4) - 0.5, -0.5], tickvals: rows,
+        ticktext: column.labels.map((label) => short(label, 18)),
+      },
+    })];
   }
 
   const drawings = {
     column: draw_column, models: draw_models, roc: draw_roc,
-    real: draw_map("real"), synthetic: draw_map("synthetic"), difference: draw_map("difference"),
+    importances: draw_importances, groups: draw_groups, pair: draw_pair, shares: draw_shares,
+    ...Object.fromEntries(["real", "synthetic", "difference"].map((which) => [which, (colour) => draw_map(colour, which)])),
   };
 
   function draw() {
     const colour = colours();
     for (const place of document.querySelectorAll("[data-plot]")) {
-      const [traces, frame] = drawings[place.dataset.plot](colour, Number(place.dataset.at));
+      const [traces, frame] = drawings[place.dataset.plot](colour, Number(place.dataset.at), place);
       Plotly.react(place, traces, frame, quiet);
       const ramp = place.parentElement.querySelector(".ramp.difference");
       if (ramp) {

@@ -1,64 +1,26 @@
-"""The internal page: one offline HTML file for the data's steward, verdict first, then all that led there.
-
-Column names and categories come from a file that a stranger may have written. Three layers keep them text:
-Jinja escapes every value, the plots' data are JSON with "<" escaped, and the page's content security policy
-runs only the three scripts whose digests it lists and loads nothing from anywhere.
-"""
+"""The internal page: one offline HTML file for the data's steward, verdict first, then all that led there."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
-from synthpriv.release.words import CONTROL_MARKS, FIGURE_WORDS, GROUPS, FigureWords
+from synthpriv.release.lines import Line, line_of
+from synthpriv.release.pages import format_figure, render
+from synthpriv.release.words import GROUPS, SCORE_WORDS, model_of
 
 if TYPE_CHECKING:
+    from synthpriv.evaluation.comparisons import GroupComparison, ImportanceComparison
     from synthpriv.evaluation.estimate import Estimate
     from synthpriv.evaluation.scorecard import Scorecard
     from synthpriv.release.policy import Decision, ReleaseFacts
 
-HERE = Path(__file__).parent
-MODEL_PREFIX = "utility.auc."
-PLANTED, PLANTED_CURVE = "privacy.positive_control.auc", "positive control"
+__all__ = ["format_figure", "internal_page"]
 
-
-@dataclass(frozen=True, kw_only=True)
-class Mark:
-    """A control on a figure's line: where it stands (percent of the line) and the class that draws it."""
-
-    name: str
-    value: float
-    at: float
-    drawn: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Headline:
-    """One figure as the page draws it: its words, its numbers, and all positions as percents of one line.
-
-    subject: what was judged, drawn with the class `drawn`: this table, or the leaky copy of the control.
-    """
-
-    name: str
-    words: FigureWords
-    estimate: Estimate
-    subject: str
-    drawn: str
-    start: float
-    end: float
-    at: float
-    low_at: float
-    high_at: float
-    marks: tuple[Mark, ...]
+PLANTED_CURVES = ("positive control", "leaky")
+MOST_LARGE, LEAST_LARGE = 8, 2  # figures of a group that are drawn large
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +33,30 @@ class BudgetBar:
     before_percent: float
     this_percent: float
     limit_percent: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class FigureGroup:
+    """The figures of one group: those that the verdict stands on drawn large, those of single models as bars,
+    all others in a table."""
+
+    large: tuple[Line, ...]
+    charted: tuple[Line, ...]
+    small: tuple[Line, ...]
+
+    @property
+    def any(self) -> bool:
+        """Whether there is a figure at all."""
+        return bool(self.large or self.charted or self.small)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelChart:
+    """The models of one score and target ("" for the mean of targets), to be drawn as bars."""
+
+    score: str
+    target: str
+    models: Mapping[str, Estimate]
 
 
 def internal_page(
@@ -88,12 +74,10 @@ def internal_page(
     """
     rank = ("fail", "warn", "pass")
     columns = sorted(scorecard.columns, key=lambda column: -column.total_variation)
-    scripts = {name: _script(name) for name in ("plotly", "report")}
-    models = {
-        name.removeprefix(MODEL_PREFIX).replace("_", " "): estimate
-        for name, estimate in scorecard.estimates.items()
-        if name.startswith(MODEL_PREFIX)
-    }
+    pairs = [pair for pair in scorecard.worst_pairs if pair.real and pair.synthetic]
+    charts = _model_charts(scorecard.estimates)
+    importances = _by_target(scorecard.importances)
+    gaps = _by_column(scorecard.groups)
     payload = {
         "columns": [asdict(column) for column in columns],
         "association": {
@@ -101,118 +85,90 @@ def internal_page(
             "real": scorecard.association_real,
             "synthetic": scorecard.association_synthetic,
         },
-        "rocs": [{**asdict(roc), "planted": roc.name == PLANTED_CURVE} for roc in scorecard.rocs],
-        "models": [{"name": name, **estimate.to_dict()} for name, estimate in models.items()],
+        "pairs": [asdict(pair) for pair in pairs],
+        "rocs": [
+            {**asdict(roc), "planted": any(word in roc.name for word in PLANTED_CURVES)}
+            for roc in scorecard.rocs
+        ],
+        "models": [_chart_payload(chart) for chart in charts],
+        "importances": [[asdict(one) for one in found] for found in importances.values()],
+        "groups": [[asdict(one) for one in found] for found in gaps.values()],
     }
-    return (
-        _environment()
-        .get_template("report.html.jinja")
-        .render(
-            title=title,
-            scorecard=scorecard,
-            decision=decision,
-            facts=facts,
-            checks=sorted(decision.checks, key=lambda check: rank.index(check.verdict)),
-            count={verdict: sum(check.verdict == verdict for check in decision.checks) for verdict in rank},
-            budget=_budget_bar(facts),
-            groups={group: _headlines(scorecard.estimates, prefix) for prefix, group in GROUPS.items()},
-            models=models,
-            columns=columns,
-            charges=charges,
-            charge_keys=list(dict.fromkeys(key for charge in charges for key in charge)),
-            notes=(*scorecard.notes, *notes),
-            payload=_finite(payload),
-            style=Markup(_text("report.css")),
-            scripts=scripts,
-            policy_sources=" ".join(f"'sha256-{_digest(script)}'" for script in scripts.values()),
+    return render(
+        "report.html.jinja",
+        payload,
+        title=title,
+        scorecard=scorecard,
+        decision=decision,
+        facts=facts,
+        checks=sorted(decision.checks, key=lambda check: rank.index(check.verdict)),
+        count={verdict: sum(check.verdict == verdict for check in decision.checks) for verdict in rank},
+        budget=_budget_bar(facts),
+        groups=_figure_groups(scorecard.estimates, {check.figure for check in decision.checks}),
+        charts=charts,
+        importances=importances,
+        gaps=gaps,
+        columns=columns,
+        pairs=pairs,
+        charges=charges,
+        charge_keys=list(dict.fromkeys(key for charge in charges for key in charge)),
+        notes=(*scorecard.notes, *notes),
+    )
+
+
+def _figure_groups(estimates: Mapping[str, Estimate], cited: Collection[str]) -> dict[str, FigureGroup]:
+    """The figures by group, in the order of the scorecard; cited: those that the policy checked."""
+    groups = {}
+    for prefix, group in GROUPS.items():
+        lines = [line_of(name, estimate) for name, estimate in estimates.items() if name.startswith(prefix)]
+        large = [line for line in lines if line.name in cited][:MOST_LARGE]
+        large = large or [line for line in lines if model_of(line.name) is None][:LEAST_LARGE]
+        rest = [line for line in lines if line not in large]
+        groups[group] = FigureGroup(
+            large=tuple(large),
+            charted=tuple(line for line in rest if model_of(line.name) is not None),
+            small=tuple(line for line in rest if model_of(line.name) is None),
         )
-    )
+    return groups
 
 
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["figure"] = format_figure
-    environment.filters["words"] = figure_words
-    environment.filters["cell"] = _cell
-    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
-    return environment
-
-
-def format_figure(value: float | None, digits: int = 3) -> str:
-    """A number for reading: `digits` decimals below one, four digits above, scientific when tiny.
-
-    >>> [format_figure(value) for value in (0.0652, 3.0, 1e-6, float("inf"), None)]
-    ['0.065', '3', '1e-06', '∞', '-']
-    """
-    if value is None or math.isnan(value):
-        return "-"
-    if math.isinf(value):
-        return "∞" if value > 0 else "-∞"
-    if float(value).is_integer():
-        return f"{value:,.0f}"
-    if abs(value) >= 1:
-        return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
-    return f"{value:.{digits}f}" if abs(value) >= 0.5 * 10**-digits else f"{value:.2g}"
-
-
-def _cell(value: object) -> object:
-    """A table's cell: numbers formatted, everything else as it is."""
-    return format_figure(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-def figure_words(name: str) -> FigureWords:
-    """The label and the explanation of a figure; its bare name where there are none."""
-    return FIGURE_WORDS.get(name, FigureWords(label=name, help=""))
-
-
-def _headlines(estimates: Mapping[str, Estimate], prefix: str) -> list[Headline]:
-    """The figures of one group that are no single model's, each laid out on its own line."""
+def _model_charts(estimates: Mapping[str, Estimate]) -> list[ModelChart]:
+    """One chart per score and target; a mean over targets is drawn only where there is nothing finer."""
+    found: dict[tuple[str, str], dict[str, Estimate]] = {}
+    for name, estimate in estimates.items():
+        if (parts := model_of(name)) is not None:
+            score, target, model = parts
+            found.setdefault((score, target), {})[model.replace("_", " ")] = estimate
+    finer = {score for score, target in found if target}
     return [
-        _headline(name, estimate)
-        for name, estimate in estimates.items()
-        if name.startswith(prefix) and not name.startswith(MODEL_PREFIX)
+        ModelChart(score=score, target=target, models=models)
+        for (score, target), models in found.items()
+        if target or score not in finer
     ]
 
 
-def _headline(name: str, estimate: Estimate) -> Headline:
-    numbers = [estimate.value, estimate.low, estimate.high, *estimate.controls.values()]
-    finite = [number for number in numbers if math.isfinite(number)] or [0.0]
-    chance = estimate.direction == "half" or ".auc" in name
-    start = min(0.45 if chance else 0.0, *finite)
-    largest = max(1.0 if chance else start + 1e-9, *finite)
-    end = min(1.1 * largest, 1.0) if largest <= 1 else largest
-    subject, drawn = ("leaky copy", "leaky") if name == PLANTED else ("this table", "synthetic")
+def _chart_payload(chart: ModelChart) -> dict[str, Any]:
+    return {
+        "base": 0.5 if chart.score == "auc" else 0.0,
+        "score": SCORE_WORDS[chart.score],
+        "models": [{"name": name, **estimate.to_dict()} for name, estimate in chart.models.items()],
+    }
 
-    def place(number: float) -> float:
-        if not math.isfinite(number):
-            return 0.0
-        return round(100 * (number - start) / (end - start), 2)
 
-    marks = tuple(
-        Mark(name=control, value=value, at=place(value), drawn=CONTROL_MARKS.get(control, "other"))
-        for control, value in estimate.controls.items()
-        if control != subject
-    )
-    return Headline(
-        name=name,
-        words=figure_words(name),
-        estimate=estimate,
-        subject=subject,
-        drawn=drawn,
-        start=start,
-        end=end,
-        at=place(estimate.value),
-        low_at=place(estimate.low),
-        high_at=place(estimate.high),
-        marks=marks,
-    )
+def _by_target(found: Sequence[ImportanceComparison]) -> dict[str, list[ImportanceComparison]]:
+    """The features of each target, the most important to real models first."""
+    targets: dict[str, list[ImportanceComparison]] = {}
+    for one in sorted(found, key=lambda one: -one.real):
+        targets.setdefault(one.target, []).append(one)
+    return targets
+
+
+def _by_column(found: Sequence[GroupComparison]) -> dict[tuple[str, str, str], list[GroupComparison]]:
+    """The groups by target, column and score."""
+    columns: dict[tuple[str, str, str], list[GroupComparison]] = {}
+    for one in found:
+        columns.setdefault((one.target, one.column, SCORE_WORDS.get(one.score, one.score)), []).append(one)
+    return columns
 
 
 def _budget_bar(facts: ReleaseFacts) -> BudgetBar | None:
@@ -230,32 +186,3 @@ def _budget_bar(facts: ReleaseFacts) -> BudgetBar | None:
         this_percent=100 * this / whole,
         limit_percent=100 * limit / whole,
     )
-
-
-def _finite(value: Any) -> Any:
-    """Plain values for JSON: NaN and infinity become null, tuples and mappings lists and objects."""
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, float):
-        return round(value, 5) if math.isfinite(value) else None
-    if isinstance(value, str | int | None):
-        return value
-    if isinstance(value, Iterable):
-        return [_finite(item) for item in value]
-    return str(value)
-
-
-def _text(name: str) -> str:
-    return (HERE / name).read_text(encoding="utf-8")
-
-
-@cache
-def _script(name: str) -> Markup:
-    """The page's own script, or plotly's; both are the package's text, not a table's."""
-    from plotly.offline import get_plotlyjs
-
-    return Markup("\n" + (get_plotlyjs() if name == "plotly" else _text("report.js")) + "\n")
-
-
-def _digest(script: str) -> str:
-    return base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")

@@ -13,6 +13,14 @@ class FigureWords:
     help: str
 
 
+SCORE_WORDS = {
+    "auc": "Area under the ROC curve",
+    "average_precision": "Average precision",
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "f1": "F1",
+    "r2": "R²",
+}
 GROUPS = {"fidelity.": "Fidelity", "utility.": "Utility", "privacy.": "Privacy"}
 
 CONTROL_MARKS = {
@@ -294,3 +302,38 @@ FIGURE_WORDS = {
         "What models learn of everyone is no risk of being in the table.",
     ),
 }
+
+
+def split_figure(name: str) -> tuple[str, str]:
+    """A figure's bare name, and what stands in its brackets: the target or the group ("" for none).
+
+    >>> split_figure("utility.auc[income].random_forest"), split_figure("fidelity.tvd1")
+    (('utility.auc.random_forest', 'income'), ('fidelity.tvd1', ''))
+    """
+    head, bracket, rest = name.partition("[")
+    inside, closed, tail = rest.rpartition("]")
+    return (head + tail, inside) if bracket and closed else (name, "")
+
+
+def figure_words(name: str) -> FigureWords:
+    """The label and the explanation of a figure, by its bare name, with what it is of."""
+    bare, of = split_figure(name)
+    words = FIGURE_WORDS.get(bare) or FigureWords(label=_spoken(bare), help="")
+    return FigureWords(label=f"{words.label}: {of}", help=words.help) if of else words
+
+
+def model_of(name: str) -> tuple[str, str, str] | None:
+    """The score, the target ("" for none) and the model of a figure that is one model's; None for others.
+
+    >>> model_of("utility.auc[income].random_forest"), model_of("utility.auc")
+    (('auc', 'income', 'random_forest'), None)
+    """
+    bare, of = split_figure(name)
+    group, _, rest = bare.partition(".")
+    score, _, model = rest.partition(".")
+    return (score, of, model) if group == "utility" and score in SCORE_WORDS and model else None
+
+
+def _spoken(name: str) -> str:
+    """A name without its group, for reading."""
+    return name.partition(".")[2].replace("_", " ").replace(".", ", ").capitalize() or name

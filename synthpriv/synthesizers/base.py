@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import torch
 
-from synthpriv.encoding.partition import Countable
-from synthpriv.encoding.table_encoder import TableEncoder, learn_encoder
+from synthpriv.encoding.table_encoder import TableEncoder
 from synthpriv.errors import ConfigurationError
 from synthpriv.privacy import processes
+from synthpriv.privacy.events import Counts
 from synthpriv.privacy.ledger import Budget, Ledger, Release
 from synthpriv.privacy.private_table import PrivateTable, require_confirmed
 from synthpriv.privacy.randomness import is_private
+from synthpriv.privacy.statement import joint_epsilon
 from synthpriv.progress import Report, bars, silent
 from synthpriv.schema import Schema
 from synthpriv.synthesizers import configuration
 from synthpriv.synthesizers.anchor import Anchor
 from synthpriv.synthesizers.fitted import Claim, FittedSynthesizer
+from synthpriv.synthesizers.measuring import measured_encoder, measured_marginals
 from synthpriv.synthesizers.models import SampleModel
 from synthpriv.synthesizers.planning import FitPlan, TrainingSettings, count_epsilon, make_plan
-from synthpriv.synthesizers.workload import choose_groups, label_column
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -72,21 +70,25 @@ class Synthesizer(ABC):
         *,
         rows: int | None = None,
         progress: Report | None = None,
+        release: Release | None = None,
+        aside: Counts | None = None,
     ) -> FittedSynthesizer:
         """Fit on a DataFrame (every row is used) or on a PrivateTable (its ledger is charged first).
 
-        rows: the row count, where it is public knowledge; otherwise it is counted with noise. Charges at
-        most `epsilon` in all. Raises BudgetExceeded before anything is read, InfeasiblePlan if the noise
-        would drown the table, UnconfirmedSchema for a drafted one.
+        rows: the row count, where it is public knowledge; otherwise it is counted with noise. release: what
+        `open_release` opened, and aside: counts that the caller will charge to it after the fit, which leaves
+        room for them and claims them too (`planning.set_aside`). Charges at most `epsilon` in all. Raises
+        BudgetExceeded before anything is read, InfeasiblePlan if the noise would drown the table,
+        UnconfirmedSchema for a drafted one.
         """
         if self.verbose and progress is None:
             with bars(processes.leads()) as shown:
-                return self.fit(table, schema, rows=rows, progress=shown)
+                return self.fit(table, schema, rows=rows, progress=shown, release=release, aside=aside)
         private = self._behind_the_door(table, schema, rows)
         require_confirmed(private.schema, self.accept_drafted_schema)
         team = processes.team()
         team.require_same(configuration=configuration.to_dict(self))
-        release = self._open_release(private)
+        release = release or self.open_release(private)
         delta = release.budget.delta
         report = progress or silent
         public_rows = private.public_rows
@@ -94,7 +96,11 @@ class Synthesizer(ABC):
             report("counting rows", 0, 1)
             public_rows = private.count(release, count_epsilon(self.epsilon))
         plan = self.plan(
-            private.schema, rows=public_rows, delta=delta, rows_are_public=private.public_rows is not None
+            private.schema,
+            rows=public_rows,
+            delta=delta,
+            rows_are_public=private.public_rows is not None,
+            aside=aside,
         )
         encoder = self._learn_encoder(private, release, plan, report)
         generator = torch.Generator()
@@ -111,19 +117,18 @@ class Synthesizer(ABC):
             report=report,
         )
         model = self._train(fitting)
-        claim = Claim(
-            epsilon=self.epsilon,
-            delta=delta,
-            epsilon_replace_one=team.by_lead(release.spent_replace_one),
-            rows=public_rows,
-            ledger_digest=team.by_lead(lambda: private.ledger.digest),
-            private=math.isfinite(self.epsilon) and is_private(),
-            domain_from_data=bool(private.schema.unconfirmed),
+        return FittedSynthesizer(
+            config=self, encoder=encoder, model=model, claim=_claim(fitting, self.epsilon, aside)
         )
-        return FittedSynthesizer(config=self, encoder=encoder, model=model, claim=claim)
 
     def plan(
-        self, schema: Schema, *, rows: int, delta: float | None = None, rows_are_public: bool = True
+        self,
+        schema: Schema,
+        *,
+        rows: int,
+        delta: float | None = None,
+        rows_are_public: bool = True,
+        aside: Counts | None = None,
     ) -> FitPlan:
         """How this fit would spend its budget on a table of `rows` rows, before any row is read."""
         chosen = self.delta if delta is None else delta
@@ -137,9 +142,10 @@ class Synthesizer(ABC):
             marginal_share=self._marginal_share(),
             training=self._training_settings(schema),
             within_classes=self.within_classes,
+            aside=aside,
         )
 
-    def _open_release(self, private: PrivateTable) -> Release:
+    def open_release(self, private: PrivateTable) -> Release:
         """The allowance of this fit in the lead's ledger; other processes only hold its name."""
         ledger = private.ledger
 
@@ -192,35 +198,12 @@ class Synthesizer(ABC):
     def _learn_encoder(
         self, private: PrivateTable, release: Release, plan: FitPlan, report: Report
     ) -> TableEncoder:
-        def measure(
-            what: str, partitions: Mapping[str, Countable], scales: Mapping[str, float]
-        ) -> dict[str, npt.NDArray[np.int64]]:
-            return private.histograms(
-                release,
-                f"histograms, {what}",
-                partitions,
-                scales,
-                lambda _, done, total: report(f"counting columns, {what}", done, total),
-            )
-
-        return learn_encoder(private.schema, plan.rows, plan.encoding_scales, measure, plan.cells)
+        return measured_encoder(private, release, plan, report)
 
     def _measure_marginals(
         self, private: PrivateTable, release: Release, encoder: TableEncoder, plan: FitPlan, report: Report
     ) -> Anchor | None:
-        if plan.workload is None:
-            return None
-        workload = plan.workload
-        if workload.chosen is not None:
-            scores = private.dependence(
-                release, "choice of pairs", encoder, workload.groups, plan.rows, plan.selection_scale, report
-            )
-            label = label_column(private.schema)
-            workload = choose_groups(workload, scores, encoder.shares, plan.rows, label)
-        marginals = private.marginals(
-            release, "marginals", encoder, workload.groups, plan.marginal_scale, report
-        )
-        return Anchor(workload, marginals, encoder.shares, plan.rows, plan.marginal_scale)
+        return measured_marginals(private, release, encoder, plan, report)
 
     def _marginal_share(self) -> float:
         """The share of mu^2, of what encoding leaves, that measures marginals."""
@@ -253,6 +236,26 @@ class Fitting:
     plan: FitPlan
     generator: torch.Generator
     report: Report
+
+
+def _claim(fitting: Fitting, epsilon: float, aside: Counts | None) -> Claim:
+    """What was charged and what is set aside, as a promise."""
+    team, private, release = processes.team(), fitting.private, fitting.release
+    delta = release.budget.delta
+
+    def replace_one() -> float:
+        events = (*release.events, *([] if aside is None else [aside]))
+        return joint_epsilon(events, delta, "replace_one")
+
+    return Claim(
+        epsilon=epsilon,
+        delta=delta,
+        epsilon_replace_one=team.by_lead(replace_one),
+        rows=fitting.plan.rows,
+        ledger_digest=team.by_lead(lambda: private.ledger.digest),
+        private=math.isfinite(epsilon) and is_private(),
+        domain_from_data=bool(private.schema.unconfirmed),
+    )
 
 
 def allowed_delta(ledger: Ledger, epsilon: float, delta: float | None) -> float:

@@ -4,7 +4,9 @@ Shares. The row count, unless declared public, takes 2% of epsilon as a Laplace 
 plainly to the rest, so that everything after may depend on it. The rest is one joint privacy loss of events
 whose parameters are fixed before they run: the encoder's histograms take ENCODING_SHARE of mu^2 (mu: of the
 Gaussian mechanism with the same epsilon and delta), marginals the synthesizer's share of what is left, and
-the noise of DP-SGD is calibrated on the rest.
+the noise of DP-SGD is calibrated on the rest. Where counts are to be published beside the
+table (`set_aside`), their share of mu^2 comes off first: their noise and number are fixed before the fit,
+though they are counted after it.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from synthpriv.encoding.codec import MAX_CELLS
 from synthpriv.encoding.table_encoder import round_noise_scales
 from synthpriv.errors import InfeasiblePlan
 from synthpriv.privacy.dpsgd_plan import DPSGDPlan
-from synthpriv.privacy.events import Event, histogram_events
+from synthpriv.privacy.events import Counts, Event, histogram_events
 from synthpriv.schema import Schema
 from synthpriv.synthesizers.workload import Workload, cells_per_column, workload_of
 
@@ -51,9 +53,10 @@ class TrainingSettings:
 class FitPlan:
     """The public constants of one fit.
 
-    count_epsilon: what the row count costs (0 if declared). encoding_scales: per round, and last for
-    roundness, the noise scale of each column's histogram. cells: the most that a column of numbers is cut
-    into. workload: the marginals that are measured, each count with noise of marginal_scale (None: none are).
+    count_epsilon: what the row count costs (0 if declared). aside: counts that the same allowance pays for
+    after the fit, to be published (None: nothing). encoding_scales: per round, and last for roundness, the
+    noise scale of each column's histogram. cells: the most that a column of numbers is cut into. workload:
+    the marginals that are measured, each count with noise of marginal_scale (None: none are).
     selection_scale: of the scores by which they are chosen (0: all are measured). training: None for a
     synthesizer that needs counts only. refused_noise: what a step of training would have had (`step_noise`),
     where that is why nothing is trained.
@@ -63,6 +66,7 @@ class FitPlan:
     delta: float
     rows: int
     count_epsilon: float
+    aside: Counts | None
     encoding_scales: tuple[Mapping[str, float], ...]
     cells: int
     workload: Workload | None
@@ -84,6 +88,11 @@ class FitPlan:
             "histogram_noise_scale": {"smallest": min(scales), "largest": max(scales)},
             "memory_mib": round(self.memory_bytes / 2**20),
         }
+        if self.aside is not None:
+            plain |= {
+                "published_histograms": self.aside.coordinates,
+                "published_noise_scale": self.aside.noise_scale,
+            }
         if self.workload is not None:
             plain |= {
                 "marginals": self.workload.size,
@@ -109,6 +118,36 @@ def count_epsilon(epsilon: float) -> float:
     return COUNT_SHARE * epsilon
 
 
+def set_aside(
+    schema: Schema, *, epsilon: float, delta: float, rows_are_public: bool, share: float, histograms: int
+) -> Counts:
+    """Histograms to be counted after a fit and under its allowance, for `share` of its mu^2.
+
+    Public: it follows from schema and budget. epsilon: finite; all-in, the fit included.
+    """
+    spent = 0.0 if rows_are_public else count_epsilon(epsilon)
+    mu = _room(epsilon - spent, delta) * math.sqrt(share)
+    rows = schema.max_rows_per_unit
+    return Counts(noise_scale=rows * math.sqrt(histograms) / mu, coordinates=histograms, max_rows=rows)
+
+
+def _room(epsilon: float, delta: float, aside: Counts | None = None) -> float:
+    """The mu that a plan may spend, after what is set aside; infinite for an infinite epsilon."""
+    from synthpriv.privacy.accounting import gaussian_mu
+
+    # a hair of room: discrete noise and grids of the accountant make the joint loss a little larger
+    mu = math.inf if math.isinf(epsilon) else 0.995 * gaussian_mu(epsilon, delta)
+    if aside is None or math.isinf(mu):
+        return mu
+    taken = aside.coordinates * (aside.max_rows / aside.noise_scale) ** 2
+    if taken >= mu**2:
+        raise InfeasiblePlan(
+            f"what is set aside must leave something to fit with, found {math.sqrt(taken):.3g} taken of a mu "
+            f"of {mu:.3g}; lower its share."
+        )
+    return math.sqrt(mu**2 - taken)
+
+
 def make_plan(
     schema: Schema,
     *,
@@ -119,8 +158,11 @@ def make_plan(
     marginal_share: float,
     training: TrainingSettings | None,
     within_classes: bool = True,
+    aside: Counts | None = None,
 ) -> FitPlan:
     """Split (epsilon, delta) over the stages of a fit on `rows` rows (public: declared, or already counted).
+
+    aside: counts that will be charged to the same allowance later, see `set_aside`.
 
     within_classes: of a label, as for `workload_of`. Marginals take all that no training needs, and count
     within classes then: none is planned where its noise would be too much. Raises InfeasiblePlan where the
@@ -131,7 +173,7 @@ def make_plan(
         workload = workload_of(schema, within) if marginal_share > 0 else None
         if workload is not None and not workload.groups:
             workload = None
-        return _split(schema, workload, share, asked, epsilon, delta, rows, rows_are_public)
+        return _split(schema, workload, share, asked, epsilon, delta, rows, rows_are_public, aside)
 
     plan = split(within_classes, marginal_share, training)
     if training is None or plan.training is None:
@@ -157,16 +199,16 @@ def _split(
     delta: float,
     rows: int,
     rows_are_public: bool,
+    aside: Counts | None,
 ) -> FitPlan:
     """The plan of a given workload and training."""
-    from synthpriv.privacy.accounting import calibrate_noise_multiplier, gaussian_mu
+    from synthpriv.privacy.accounting import calibrate_noise_multiplier
 
     spent = 0.0 if rows_are_public else count_epsilon(epsilon)
-    joint = epsilon - spent
+    joint = epsilon - spent if math.isfinite(epsilon) else epsilon
     constants = None if training is None else _training_constants(training, rows)
     share = 1.0 if workload is None and training is None else ENCODING_SHARE
-    # a hair of room: discrete noise and grids of the accountant make the joint loss a little larger
-    mu = math.inf if math.isinf(epsilon) else 0.995 * gaussian_mu(joint, delta)
+    mu = _room(joint, delta, aside)
     scales = _encoding_scales(schema, mu * math.sqrt(share))
     marginal_scale = selection_scale = 0.0
     if workload is not None and math.isfinite(mu):
@@ -179,7 +221,7 @@ def _split(
     if math.isfinite(epsilon):
         _require_signal(schema, epsilon, delta, rows, scales[0])
         if constants is not None:
-            before = encoding_events(schema, scales)
+            before = encoding_events(schema, scales) + ([] if aside is None else [aside])
             before += marginal_events(schema, workload, marginal_scale, selection_scale)
             sigma = calibrate_noise_multiplier(
                 before, constants["sample_rate"], constants["steps"], joint, delta
@@ -190,6 +232,7 @@ def _split(
         delta=delta,
         rows=rows,
         count_epsilon=spent,
+        aside=aside,
         encoding_scales=tuple(scales),
         cells=MAX_CELLS if workload is None else cells_per_column(schema, workload, rows, marginal_scale),
         workload=workload,

@@ -24,6 +24,7 @@ from tests.end_to_end.conftest import Command, Ran, names
 FILES = (
     "synthetic.csv",
     "schema.toml",
+    "page.html",
     "ledger.json",
     "manifest.json",
     "manifest.sha256",

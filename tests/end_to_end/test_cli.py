@@ -94,6 +94,7 @@ def test_a_release_says_five_lines(released: tuple[Path, Ran]) -> None:
     assert (folder / "shared.internal" / "report.html").is_file()
     expected = {
         "synthetic.csv",
+        "page.html",
         "schema.toml",
         "synthesizer",
         "ledger.json",
@@ -109,6 +110,25 @@ def test_a_release_says_five_lines(released: tuple[Path, Ran]) -> None:
         "shared",
         "shared.internal",
     }
+
+
+def test_a_share_of_the_budget_pays_for_figures_on_the_page(folder: Path, synthpriv: Command) -> None:
+    facts = ("--schema", "people.toml", "--synthesizer", "independent", "--delta", "1e-6")
+    synthpriv("plan", *facts, "--epsilon", 8, "--rows", 1500, "--report-share", 0.9).failed("in 0..0.5")
+    planned = synthpriv("plan", *facts, "--epsilon", 8, "--rows", 1500, "--report-share", 0.1, "--json").json
+    assert planned["published_histograms"] == 6 + 10 + 4
+    bare = ("release", "people.csv", *facts, "--effort", "quick")
+    synthpriv(*bare, "--epsilon", "inf", "--report-share", 0.1, "--out", "a").failed("finite epsilon")
+    assert names(folder) == {"people.csv", "people.toml"}
+    ran = synthpriv(*bare, "--epsilon", 8, "--report-share", 0.1, "--out", "shared")
+    assert ran.code == 0, ran.err
+    assert "Claim: epsilon 8, delta 1e-06" in synthpriv("verify", "shared").out
+    page = (folder / "shared" / "page.html").read_text(encoding="utf-8")
+    ledger = json.loads((folder / "shared" / "ledger.json").read_bytes())
+    [paid] = [entry for entry in ledger["entries"] if entry.get("label") == "published figures"]
+    assert f'href="#entry-{paid["sequence"]}"' in page
+    assert "A model of bought" in page
+    assert synthpriv("ledger", "show", "people.ledger.sqlite", "--json").code == 0
 
 
 def test_a_bundle_is_verified_and_sampled(released: tuple[Path, Ran], synthpriv: Command) -> None:

@@ -402,6 +402,7 @@ def rebind_everything_to_its_equal() -> None:
         (PrivateTable, "count"),
         (PrivateTable, "histograms"),
         (PrivateTable, "train"),
+        (PrivateTable, "tallies"),
         (base.Synthesizer, "fit"),
         (base.FittedSynthesizer, "sample"),
         (base, "allowed_delta"),

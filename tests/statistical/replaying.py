@@ -180,7 +180,7 @@ def _tape_trainer(patch: pytest.MonkeyPatch, trace: Trace, frozen: Trace | None)
 
 def _tape_door(patch: pytest.MonkeyPatch, trace: Trace) -> None:
     """Write down every call of the door with all its public arguments."""
-    for name in ("count", "histograms", "marginals", "dependence", "train", "disclose"):
+    for name in ("count", "histograms", "marginals", "dependence", "train", "tallies", "disclose"):
         patch.setattr(PrivateTable, name, _taped(trace, name, getattr(PrivateTable, name)))
 
 

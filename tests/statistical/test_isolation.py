@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 import synthpriv as sp
+from synthpriv.encoding.scores import ScoreColumn
 from synthpriv.encoding.table_encoder import TableEncoder
 from synthpriv.evaluation.disclosed import Disclosed
 from synthpriv.privacy import dpsgd
@@ -192,6 +193,30 @@ def test_every_use_of_rows_was_charged_before(config: Synthesizer, monkeypatch: 
     assert len(columns.uses) == uses_paid(book.charges, modelled)
     assert len(drawn) == sum(event.steps for event in trainings)
     assert sum(shown) == sum(len(rows) for rows in drawn)
+
+
+def test_held_out_rows_are_counted_once_and_after_their_charge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requirements 15 and 16, for figures that are published."""
+    book = ledger()
+    private = PrivateTable(people_table(), people_schema(), book, holdout=0.5)
+    columns = Watched(private._PrivateTable__store, book)  # type: ignore[attr-defined]
+    monkeypatch.setattr(private, "_PrivateTable__store", columns)
+    release = book.open_release("figures", epsilon=5.0, delta=1e-6)
+    private.tallies(release, "figures", one_encoder()(), [(0,), (0, 1)], 9.0)
+    assert book.events == (Counts(noise_scale=9.0, coordinates=2, max_rows=1),)
+    assert sorted(name for name, _ in columns.uses) == sorted(people_schema().modelled)
+    assert all(charged == book.charges for _, charged in columns.uses)
+
+
+def test_a_rows_score_does_not_change_when_another_row_does() -> None:
+    """Requirement 14, for the scores of held-out rows: to the last bit, in any company."""
+    random = np.random.default_rng(4)
+    weights = tuple(tuple(random.normal(size=7).tolist()) for _ in range(5))
+    score = ScoreColumn(weights=weights, edges=(-1.0, 0.0, 1.0))
+    codes = random.integers(0, 7, (400, 5)).astype(np.int16)
+    alone = np.array([score.sums(codes[row : row + 1])[0] for row in range(400)])
+    np.testing.assert_array_equal(score.sums(codes), alone)
+    np.testing.assert_array_equal(score.encode(codes[::-1]), score.encode(codes)[::-1])
 
 
 @pytest.mark.parametrize("config", TRAINED_BY_NAME)

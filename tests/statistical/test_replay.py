@@ -17,8 +17,11 @@ import synthpriv as sp
 from synthpriv.evaluation.effort import Effort
 from synthpriv.privacy.events import Counts, Laplace, SampledGaussian
 from synthpriv.release.pipeline import ReleaseOutcome, ReleaseRequest, run_release
+from synthpriv.release.publishable_bins import read_public_table
+from synthpriv.release.publishable_figures import histograms_counted, publish_figures
 from synthpriv.synthesizers.base import Synthesizer
 from synthpriv.synthesizers.fitted import FittedSynthesizer
+from synthpriv.synthesizers.planning import set_aside
 from tests.statistical.neighbours import CHANGES, SMALL, TRAININGS, people_schema, people_table, visits_table
 from tests.statistical.replaying import Progress, Trace, public_ledger, redacted, run
 
@@ -175,7 +178,52 @@ def test_the_replay_feels_a_difference_where_releases_are_not_frozen() -> None:
         assert_same_model(base, other)
 
 
-def release(config: Synthesizer, frame: pd.DataFrame, folder: Path, frozen: Trace | None = None) -> Trace:
+def publish(frame: pd.DataFrame, units: int | None, frozen: Trace | None = None) -> Trace:
+    """Figures for publication, counted on a table of which most is held out: the unit in question too."""
+
+    def job(progress: Progress) -> Any:
+        schema, ledger = people_schema(units), sp.Ledger.in_memory(BUDGET)
+        private = sp.PrivateTable(frame, schema, ledger, holdout=0.9)
+        opened = ledger.open_release("figures", epsilon=BUDGET.epsilon, delta=BUDGET.delta)
+        aside = set_aside(
+            schema,
+            epsilon=BUDGET.epsilon,
+            delta=BUDGET.delta,
+            rows_are_public=True,
+            share=0.2,
+            histograms=histograms_counted(schema, ("bought",)),
+        )
+        table = read_public_table(lambda: iter([original(units).iloc[::2]]), schema)
+        figures = publish_figures(private, opened, aside, table, ("bought",), progress)
+        return figures, ledger, aside
+
+    return run(job, frozen)
+
+
+@pytest.mark.parametrize(
+    ("units", "change"), [*((None, change) for change in CHANGES), (UNITS, "unit removed")]
+)
+def test_published_figures_differ_by_what_was_released(units: int | None, change: str) -> None:
+    """Held-out rows are felt in the noisy counts alone, each within its charge, and all together too."""
+    frame = original(units)
+    base = publish(frame, units)
+    changed = frame[frame["id"] != frame["id"].iloc[-1]].reset_index(drop=True) if units else None
+    other = publish(CHANGES[change](frame) if changed is None else changed, units, base)
+    assert_same_seen_from_outside(base, other)
+    (mine, ledger, aside), (theirs, other_ledger, _) = base.result, other.result
+    assert repr(mine) == repr(theirs)
+    assert list(ledger.events) == list(other_ledger.events) == [aside]
+    moved = base.distances(other)
+    assert [release.scale for release, _ in moved] == [aside.noise_scale] * aside.coordinates
+    bound = aside.max_rows * (1 if units or change == "removed" else 2)
+    assert all(distance <= bound for _, distance in moved)
+    assert sum(distance**2 for _, distance in moved) <= aside.coordinates * bound**2
+    assert sum(distance > 0 for _, distance in moved) >= aside.coordinates / 4, "the unit is held out"
+
+
+def release(
+    config: Synthesizer, frame: pd.DataFrame, folder: Path, frozen: Trace | None = None, share: float = 0.0
+) -> Trace:
     """The whole path from a CSV file to a bundle, through a gate that asks for the claim alone."""
     folder.mkdir()
     frame.to_csv(folder / "people.csv", index=False)
@@ -188,6 +236,7 @@ def release(config: Synthesizer, frame: pd.DataFrame, folder: Path, frozen: Trac
         budget=BUDGET,
         policy=sp.Policy(max_epsilon=100.0, max_delta=1e-5, require_private=False),
         effort=Effort.quick,  # shadow fits are on rows of the judge, and would play the tape on
+        report_share=share,
         seed=3,
     )
     return run(lambda progress: run_release(request, progress), frozen)
@@ -210,22 +259,24 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Trace]:
     """Releases by synthesizer and change; the first of each synthesizer is taped, the others replay it."""
 
     @cache
-    def made(kind: str, change: str | None = None) -> Trace:
+    def made(kind: str, change: str | None = None, share: float = 0.0) -> Trace:
         folder = tmp_path_factory.mktemp(kind) / "release"
         frame = original(None) if change is None else CHANGES[change](original(None))
-        return release(KINDS[kind], frame, folder, None if change is None else made(kind))
+        return release(KINDS[kind], frame, folder, None if change is None else made(kind, share=share), share)
 
     return made
 
 
 @pytest.mark.parametrize(
-    ("kind", "change"),
-    [("independent", change) for change in CHANGES] + [("vae", "removed"), ("vae", "outlier")],
+    ("kind", "change", "share"),
+    [("independent", change, 0.0) for change in CHANGES]
+    + [("vae", "removed", 0.0), ("vae", "outlier", 0.0), ("mixture", "replaced", 0.2)],
 )
 def test_a_release_of_neighbours_is_the_same_bundle(
-    kind: str, change: str, releases: Callable[..., Trace]
+    kind: str, change: str, share: float, releases: Callable[..., Trace]
 ) -> None:
-    base, other = releases(kind), releases(kind, change)
+    base, other = releases(kind, share=share), releases(kind, change, share)
+    assert base.result is not None, base.seen[-2:]
     assert_same_seen_from_outside(base, other)
     mine, theirs = bundle_files(base.result), bundle_files(other.result)
     assert len(mine) >= 5

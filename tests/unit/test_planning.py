@@ -22,6 +22,7 @@ from synthpriv.synthesizers.planning import (
     FitPlan,
     encoding_events,
     marginal_events,
+    set_aside,
     step_noise,
 )
 from synthpriv.synthesizers.vae import LARGEST_BATCH, MOST_CLASSES
@@ -97,6 +98,25 @@ def test_an_infeasible_fit_charges_no_training(people_schema: Schema) -> None:
     with pytest.raises(InfeasiblePlan):
         sp.VAESynthesizer(epsilon=0.1).fit(private)
     assert not ledger.charges
+
+
+@pytest.mark.parametrize("config", [SMALL, sp.MixtureSynthesizer(epsilon=3.0, delta=DELTA)])
+@pytest.mark.parametrize("share", [0.05, 0.5])
+def test_what_is_set_aside_fits_beside_the_fit(
+    config: Synthesizer, share: float, people_schema: Schema
+) -> None:
+    """The joint loss of the fit and of what is published stays within the claim, and uses it."""
+    facts = {"epsilon": 3.0, "delta": DELTA, "rows_are_public": True, "histograms": 12}
+    aside = set_aside(people_schema, share=share, **facts)
+    with_room = config.plan(people_schema, rows=20_000, aside=aside)
+    plain = config.plan(people_schema, rows=20_000)
+    assert plain.marginal_scale < with_room.marginal_scale
+    joint = accounting.epsilon([*events_of(with_room, people_schema), aside], DELTA)
+    assert 2.9 < joint <= 3.0
+    assert with_room.to_dict()["published_histograms"] == 12
+    greedy = set_aside(people_schema, share=1.0, **facts)
+    with pytest.raises(InfeasiblePlan, match="set aside"):
+        config.plan(people_schema, rows=20_000, aside=greedy)
 
 
 @pytest.mark.parametrize("delta", [None, 0.0])

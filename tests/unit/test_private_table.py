@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import synthpriv as sp
 from synthpriv.encoding.partition import first_partition
+from synthpriv.encoding.scores import ScoreColumn
 from synthpriv.errors import BudgetExceeded, ConfigurationError, LedgerError, TableError
+from synthpriv.privacy.events import Counts
+from synthpriv.release.publishable_bins import read_public_table
 from synthpriv.schema import Identifier, Integer, Schema
 from tests.conftest import make_people
 
@@ -114,6 +119,31 @@ def test_histograms_are_charged_before_they_are_counted(people: pd.DataFrame, pe
     counts = private.histograms(release, "cities", {"city": partition}, {"city": 20.0})["city"]
     assert [charge.label for charge in book.charges] == ["cities"]
     assert abs(int(counts.sum()) - 2000) < 400
+
+
+def test_held_out_rows_are_tallied_and_no_others(people: pd.DataFrame, people_schema: Schema) -> None:
+    book = ledger()
+    private = sp.PrivateTable(people, people_schema, book, holdout=0.25)
+    held = private.disclose("test").holdout
+    release = book.open_release("test", epsilon=4.0, delta=1e-6)
+    table = read_public_table(lambda: iter([people]), people_schema)
+    sizes, city = table.encoder.sizes, table.names.index("city")
+    weights = [()] * len(sizes)
+    weights[city] = tuple(float(code) for code in range(sizes[city]))
+    first = ScoreColumn(weights=tuple(weights), edges=(0.5,))
+    groups = [(city,), (city, len(sizes))]
+    with pytest.raises(BudgetExceeded):
+        private.tallies(release, "too much", table.encoder, groups, 0.1)
+    with pytest.raises(ConfigurationError, match="one weight per cell"):
+        private.tallies(release, "other columns", table.encoder, groups, 8.0, [replace(first, weights=((),))])
+    assert not book.charges
+    alone, pair = private.tallies(release, "figures", table.encoder, groups, 8.0, [first])
+    assert book.events == (Counts(noise_scale=8.0, coordinates=2, max_rows=1),)
+    exact = np.bincount(table.encoder.encode_frame(held)[:, city], minlength=sizes[city])
+    assert np.abs(alone - exact).max() < 50
+    assert pair.shape == (sizes[city], 2)
+    assert np.abs(pair[0] - [exact[0], 0]).max() < 50
+    assert np.abs(pair[1:, 1] - exact[1:]).max() < 50
 
 
 def test_the_ledger_alone_tells_the_gate_what_it_must_know(

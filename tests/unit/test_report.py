@@ -8,7 +8,6 @@ import hashlib
 import json
 import math
 import re
-from html.parser import HTMLParser
 
 import pytest
 
@@ -18,6 +17,9 @@ from synthpriv.evaluation.estimate import Estimate
 from synthpriv.evaluation.scorecard import Scorecard
 from synthpriv.release.policy import Policy, ReleaseFacts
 from synthpriv.release.report import format_figure, internal_page
+from synthpriv.release.words import figure_words
+from tests.made_up import full_scorecard
+from tests.pages import Elements
 
 SCRIPT = "<script>alert(1)</script>"
 BREAKOUT = "</script><img src=x onerror=alert(2)>"
@@ -107,28 +109,6 @@ def page(card: Scorecard | None = None, **facts: float) -> str:
     return internal_page(card, decision, changed, CHARGES, f"Adult {SCRIPT}", notes=("Made for a test.",))
 
 
-class Elements(HTMLParser):
-    """The elements of a page: tags with their attributes, the text outside scripts, and the scripts."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.scripts: list[str] = []
-        self.text = ""
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag == "script":
-            self.scripts.append("")
-
-    def handle_data(self, data: str) -> None:
-        if self.cdata_elem == "script":
-            self.scripts[-1] += data
-        elif self.cdata_elem != "style":
-            self.text += data
-
-
 @pytest.fixture(scope="module")
 def html() -> str:
     return page()
@@ -154,7 +134,8 @@ def test_every_section_is_there_and_linked(elements: Elements) -> None:
     links = {attributes["href"] for tag, attributes in elements.tags if tag == "a"}
     wanted = {"verdict", "checks", "fidelity", "utility", "privacy", "columns", "pairs", "ledger", "notes"}
     assert wanted <= identifiers
-    assert links == {f"#{name}" for name in wanted}
+    assert links == {f"#{name}" for name in (*wanted, "models", "attacks")}
+    assert links <= {f"#{name}" for name in identifiers}
 
 
 def test_figures_controls_and_ledger_are_told(elements: Elements) -> None:
@@ -230,6 +211,74 @@ def test_plots_have_alternative_text(elements: Elements) -> None:
         "difference",
     }
     assert all(one.get("role") == "img" and one.get("aria-label") for one in plots)
+
+
+def test_a_full_scorecard_is_drawn_whole() -> None:
+    """Every field has its plot, every figure its place, and every link of the contents leads somewhere."""
+    card = full_scorecard()
+    html = page(card)
+    found = Elements(html)
+    plots = [(one["data-plot"], one["data-at"]) for _, one in found.tags if "data-at" in one]
+    assert len(set(plots)) * 3 - 2 * len({one for one in plots if one[0] != "pair"}) == len(plots)
+    count = {kind: len({at for name, at in plots if name == kind}) for kind, _ in plots}
+    assert count == {"column": 5, "models": 4, "roc": 4, "importances": 2, "groups": 2, "pair": 3}
+    links = {attributes["href"] for tag, attributes in found.tags if tag == "a"}
+    assert {"#models", "#importances", "#groups", "#attacks"} <= links
+    assert links <= {f"#{one['id']}" for _, one in found.tags if "id" in one}
+    for name in card.estimates:
+        assert name in found.text
+    assert "thorough" in found.text
+    assert "Random forest: bought" in found.text
+    assert len(html.encode()) < 6 * MEGABYTE
+
+
+def test_figures_that_the_policy_checks_are_large() -> None:
+    found = Elements(page(full_scorecard()))
+    large = [text for tag, text in found.headings if tag == "h3"]
+    for label in (
+        "Single columns",
+        "Pairs of columns",
+        "Models trained on the table",
+        "Density ratio attack",
+    ):
+        assert label in large
+    assert "Associations" not in large
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("fidelity.tvd1", "Single columns"),
+        ("utility.auc.random_forest", "Random forest"),
+        ("utility.auc[in[co]me].random_forest", "Random forest: in[co]me"),
+        ("privacy.new_attack.auc", "New attack, auc"),
+        ("plain", "plain"),
+    ],
+)
+def test_any_figure_has_a_label(name: str, label: str) -> None:
+    assert figure_words(name).label == label
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of #rrggbb (WCAG 2.2)."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", [0, 1])
+def test_colours_can_be_told_from_what_is_behind_them(html: str, scheme: int) -> None:
+    """WCAG AA: 4.5 to 1 for text, 3 to 1 for what is drawn."""
+    style = html[html.index("<style>") : html.index("</style>")]
+    colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", style.split("@media")[scheme]))
+    texts = [(name, back) for name in ("ink", "muted") for back in ("paper", "panel")]
+    texts += [(name, f"{name}-soft") for name in ("pass", "warn", "fail")]
+    texts += [("ink", "warn-soft"), ("pass", "paper"), ("fail", "paper")]
+    drawn = [(name, "paper") for name in ("real", "synthetic", "floor", "ceiling")]
+    for least, pairs in ((4.5, texts), (3.0, drawn)):
+        for front, back in pairs:
+            dark, light = sorted((luminance(colours[front]), luminance(colours[back])))
+            assert (light + 0.05) / (dark + 0.05) >= least, (front, back)
 
 
 def test_poor_scorecard_still_makes_a_page() -> None:
