@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from benchmarks.environment import RESULTS, environment, store
-from benchmarks.tasks import anomalies, conditions, fairness, gaps, rare
+from benchmarks.tasks import anomalies, conditions, fairness, gaps, mixing, rare
 
 PARTS: dict[str, Callable[[int], dict[str, Any]]] = {
     "conditions": conditions.measure,
@@ -25,6 +25,7 @@ PARTS: dict[str, Callable[[int], dict[str, Any]]] = {
     "gaps": gaps.measure,
     "anomalies": anomalies.measure,
     "fairness": fairness.measure,
+    "mixing": mixing.measure,
 }
 
 
