@@ -16,8 +16,8 @@ import pandas as pd
 from synthpriv.errors import BundleError, SynthprivError
 from synthpriv.privacy.chain import verified
 from synthpriv.privacy.ledger import Ledger
+from synthpriv.release.decision import Decision
 from synthpriv.release.folders import new_folder
-from synthpriv.release.policy import Decision
 from synthpriv.schema import Schema
 from synthpriv.synthesizers.base import FittedSynthesizer
 from synthpriv.synthesizers.storage import load

@@ -19,8 +19,10 @@ from synthpriv.privacy.ledger import Budget, Ledger
 from synthpriv.privacy.private_table import PrivateTable
 from synthpriv.progress import Report, shares
 from synthpriv.release.bundle import SUFFIXES, write_bundle
+from synthpriv.release.decision import Decision, to_document
+from synthpriv.release.facts import ReleaseFacts
 from synthpriv.release.folders import new_folder, require_free, scratch_folder
-from synthpriv.release.policy import Decision, Policy, ReleaseFacts
+from synthpriv.release.policy import Policy
 from synthpriv.release.preparation import open_private_table, table_name
 from synthpriv.release.reading import judging_progress
 from synthpriv.release.report import internal_page
@@ -138,6 +140,7 @@ def _judge(
 ) -> ReleaseOutcome:
     """Sample into the file `candidate`, judge what it holds, and bundle it if it is approved."""
     claim, ledger = fitted.claim, private.ledger
+    ledger.record("attempt")  # before anything can fail, so that no look at the figures goes uncounted
     count = request.sample_rows or max(1, round(claim.rows / (1 - HOLDOUT)))
     chunks = fitted.sample_chunks(count, seed=request.seed, progress=progress)
     write_chunks(chunks, candidate, fitted.schema)
@@ -224,6 +227,6 @@ def _write_page(
     with new_folder(folder) as partial:
         text = internal_page(scorecard, decision, facts, charges, title, notes)
         (partial / PAGE).write_text(text, encoding="utf-8")
-        verdict = {"decision": decision.to_dict(), "scorecard": scorecard.to_dict()}
-        (partial / "scorecard.json").write_text(json.dumps(verdict, indent=1), encoding="utf-8")
+        document = json.dumps(to_document(scorecard, decision), indent=1, allow_nan=False)
+        (partial / "scorecard.json").write_text(document, encoding="utf-8")
     return folder / PAGE

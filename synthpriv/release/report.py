@@ -24,7 +24,8 @@ from synthpriv.release.words import CONTROL_MARKS, FIGURE_WORDS, GROUPS, FigureW
 if TYPE_CHECKING:
     from synthpriv.evaluation.estimate import Estimate
     from synthpriv.evaluation.scorecard import Scorecard
-    from synthpriv.release.policy import Decision, ReleaseFacts
+    from synthpriv.release.decision import Decision
+    from synthpriv.release.facts import ReleaseFacts
 
 HERE = Path(__file__).parent
 MODEL_PREFIX = "utility.auc."

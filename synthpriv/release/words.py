@@ -31,6 +31,7 @@ FIGURE_WORDS = {
     "release.private": FigureWords(label="Trained with privacy noise", help=""),
     "release.ledger": FigureWords(label="Ledger", help=""),
     "release.schema": FigureWords(label="Schema", help=""),
+    "release.holdout": FigureWords(label="Held-out rows", help=""),
     "fidelity.tvd1": FigureWords(
         label="Single columns",
         help="For each column: the share of cells that would have to change for the synthetic column "
@@ -86,3 +87,24 @@ FIGURE_WORDS = {
         " attack that misses a known leak proves nothing when it finds none.",
     ),
 }
+
+
+def bare_name(figure: str) -> str:
+    """A figure's name without the target or group that it is of, which may be any text.
+
+    >>> bare_name("utility.auc[income].random_forest"), bare_name("utility.auc[a].[b]"), bare_name("a[")
+    ('utility.auc.random_forest', 'utility.auc', 'a[')
+    """
+    head, opened, rest = figure.partition("[")
+    _, closed, tail = rest.rpartition("]")
+    return head + tail if opened and closed else figure
+
+
+def words_of(figure: str) -> FigureWords:
+    """A figure's words, with its target or group in the label; its name where it has none."""
+    words = FIGURE_WORDS.get(bare_name(figure))
+    if words is None:
+        return FigureWords(label=figure, help="")
+    _, opened, rest = figure.partition("[")
+    subject = rest.rpartition("]")[0]
+    return FigureWords(label=f"{words.label} ({subject})", help=words.help) if opened and subject else words

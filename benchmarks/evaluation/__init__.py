@@ -1,0 +1,1 @@
+"""How the judge ranks tables that are known to be good or bad."""
