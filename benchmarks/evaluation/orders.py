@@ -53,7 +53,7 @@ def badness(figure: Figure, end: str = "value") -> float:
 
 
 def ordered(better: Figure, worse: Figure) -> str:
-    """Whether `better` is the better of the two: "clear" where the intervals do not meet, "right", or "wrong"."""
+    """Whether `better` is better: "clear" where the intervals do not meet, else "right" or "wrong"."""
     if badness(better) >= badness(worse):
         return "wrong"
     apart = better["high"] < worse["low"] or worse["high"] < better["low"]

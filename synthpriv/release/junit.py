@@ -17,13 +17,11 @@ def to_junit(decision: Decision, name: str) -> str:
     Internal, like the figures in it. A test case is named by figure and rule, which stay the same from run to
     run; its numbers are in its output.
     """
-    count = {
-        verdict: sum(check.verdict == verdict for check in decision.checks) for verdict in ("fail", "warn")
-    }
-    totals = {"tests": str(len(decision.checks)), "failures": str(count["fail"]), "errors": "0"}
+    verdicts = [check.verdict for check in decision.checks]
+    totals = {"tests": str(len(verdicts)), "failures": str(verdicts.count("fail")), "errors": "0"}
     root = ElementTree.Element("testsuites", {"name": "synthpriv", **totals})
     suite = ElementTree.SubElement(
-        root, "testsuite", {"name": _text(name), **totals, "skipped": str(count["warn"])}
+        root, "testsuite", {"name": _text(name), **totals, "skipped": str(verdicts.count("warn"))}
     )
     for check in decision.checks:
         _add(suite, check)

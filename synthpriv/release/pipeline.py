@@ -86,6 +86,7 @@ class ReleaseOutcome:
             "delta": self.facts.delta,
             "epsilon_spent_total": self.facts.epsilon_spent_total if self.facts.private else None,
             "epsilon_left": self.epsilon_left if math.isfinite(self.epsilon_left) else None,
+            "attempts": self.facts.attempts,
             "private": self.facts.private,
             "mark": "DIFFERENTIALLY PRIVATE" if self.facts.private else "NOT_PRIVATE",
             "domain_from_data": self.claim.domain_from_data,

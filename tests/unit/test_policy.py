@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from synthpriv.errors import ConfigurationError
 from synthpriv.evaluation.effort import Effort
 from synthpriv.evaluation.estimate import Direction, Estimate
 from synthpriv.evaluation.scorecard import Scorecard
+from synthpriv.privacy.ledger import Budget, Ledger
 from synthpriv.release.policy import DEFAULT_POLICY, Decision, Policy, ReleaseFacts
 
 FACTS = ReleaseFacts(
@@ -266,6 +268,77 @@ def test_decision_lists_refusals_before_warnings() -> None:
     assert decision.reasons.startswith("refused: fail release.private")
     assert decision.to_dict()["approved"] is False
     assert len(decision.to_dict()["checks"]) == len(decision.checks)
+
+
+def test_one_target_or_group_may_be_cited_and_another_is_not_measured(tmp_path: Path) -> None:
+    name = "utility.auc[a].b] [odd].random_forest"
+    estimates = {**decent(), name: estimate(0.4)}
+    strict = policy(f"figure = {name!r}\nat_least = 0.5", path=tmp_path)
+    assert verdicts(strict.decide(scorecard(estimates), FACTS), "fail") == {name}
+    other = policy('figure = "utility.auc[nobody]"\nat_least = 0.5', path=tmp_path)
+    [check] = [one for one in other.decide(scorecard(estimates), FACTS).checks if "nobody" in one.figure]
+    assert (check.verdict, check.reason, check.rule) == ("warn", "not measured", "at least 0.5")
+    with pytest.raises(ConfigurationError, match=r"Did you mean 'utility\.auc'"):
+        policy('figure = "utility.acu[income]"\nat_least = 0.5', path=tmp_path)
+
+
+def test_every_measured_check_has_its_figure_interval_threshold_and_rule() -> None:
+    for check in decide().checks:
+        if not check.figure.startswith("release."):
+            assert None not in (check.value, check.low, check.high, check.threshold)
+            assert check.rule.startswith(("at ", "lower bound at ", "upper bound at "))
+
+
+def of_tables(
+    changed: Mapping[str, Estimate] | None = None, epsilon: float = math.inf, **facts: bool
+) -> Decision:
+    told = ReleaseFacts.of_tables(epsilon, 0.0, own_holdout=facts.get("own_holdout", True))
+    return Policy.default().decide(scorecard({**decent(), **(changed or {})}, epsilon, 0.0), told)
+
+
+def test_tables_without_a_claim_follow_their_figures_and_approve_nothing() -> None:
+    decision = of_tables()
+    assert (decision.word, decision.passed, decision.approved) == ("PASSED", True, False)
+    assert verdicts(decision, "warn") == {"release.claim"}
+    assert "no claim was judged" in decision.reasons
+    assert "approve" not in decision.reasons.replace("approves no release", "")
+    assert not any("ceiling of the claim" in check.rule for check in decision.checks)
+    leaky = of_tables({"privacy.density_ratio.auc": estimate(0.9, {"ceiling of the claim": 1.0})})
+    assert (leaky.word, leaky.passed, leaky.approved) == ("FAILED", False, False)
+
+
+def test_tables_with_a_claim_are_held_to_it_and_approve_nothing() -> None:
+    decision = of_tables(epsilon=3.0)
+    assert (decision.word, decision.approved) == ("PASSED", False)
+    assert "taken at its word" in decision.reasons
+    assert "release.epsilon" in verdicts(of_tables(epsilon=30.0), "fail")
+    refuted = of_tables(
+        {"privacy.density_ratio.auc": estimate(0.6, {"ceiling of the claim": 0.55})}, epsilon=0.2
+    )
+    assert "the claim is false" in refuted.reasons
+    assert refuted.word == "FAILED"
+
+
+def test_held_out_rows_that_may_have_been_trained_on_are_told() -> None:
+    assert verdicts(of_tables(own_holdout=False), "warn") == {"release.claim", "release.holdout"}
+
+
+def test_no_release_passes_as_mere_tables() -> None:
+    """What softens the verdict on tables made elsewhere never reaches a release."""
+    decision = decide(epsilon=math.inf, private=False)
+    assert decision.word == "REFUSED"
+    assert {"release.epsilon", "release.private"} <= verdicts(decision, "fail")
+
+
+def test_a_ledger_that_does_not_verify_is_believed_in_nothing(tmp_path: Path) -> None:
+    book = Ledger.open(tmp_path / "a.sqlite", dataset="a", budget=Budget(epsilon=3.0, delta=1e-6))
+    book.record("attempt")
+    with sqlite3.connect(tmp_path / "a.sqlite") as file:
+        file.execute("DROP TRIGGER entries_remain")
+        file.execute("DELETE FROM entries WHERE sequence = 0")
+    decision = Policy.default().decide(scorecard(decent()), book)
+    assert not decision.approved
+    assert {"release.ledger", "release.budget", "release.private"} <= verdicts(decision, "fail")
 
 
 def test_default_policy_explains_every_check() -> None:
