@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from synthpriv.release.words import CONTROL_MARKS, FIGURE_WORDS, GROUPS, FigureWords
+from synthpriv.release.words import CONTROL_MARKS, GROUPS, FigureWords, words_of
 
 if TYPE_CHECKING:
     from synthpriv.evaluation.estimate import Estimate
@@ -170,7 +170,7 @@ def _cell(value: object) -> object:
 
 def figure_words(name: str) -> FigureWords:
     """The label and the explanation of a figure; its bare name where there are none."""
-    return FIGURE_WORDS.get(name, FigureWords(label=name, help=""))
+    return words_of(name)
 
 
 def _headlines(estimates: Mapping[str, Estimate], prefix: str) -> list[Headline]:

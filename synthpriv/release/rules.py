@@ -25,7 +25,7 @@ LIMITS = (
     "at_most_between",
     "at_least_between",
 )
-CHECK_KEYS = ("figure", *LIMITS, "factor", "share", "bound", "level", "because")
+CHECK_KEYS = ("figure", *LIMITS, "factor", "margin", "share", "bound", "level", "because")
 BOUNDS = {"value": "", "low": "lower bound ", "high": "upper bound "}
 
 
@@ -34,15 +34,16 @@ class Rule:
     """One [[check]] of a policy: a figure and its limit.
 
     figure: one of FIGURES, or the same for one target or group ("utility.auc[income]"). side: whether the
-    figure must be "at most" or "at least" the limit. limit: a number, or one control (times `factor`), or two
-    controls (`share` of the way from the first to the second). bound: the end of the interval that is
-    compared. level: the verdict of a breach. because: what a breach means.
+    figure must be "at most" or "at least" the limit. limit: a number, or one control (times `factor`, and
+    `margin` to the lenient side), or two controls (`share` of the way from the first to the second). bound:
+    the end of the interval that is compared. level: the verdict of a breach. because: what a breach means.
     """
 
     figure: str
     side: Literal["at most", "at least"]
     limit: float | tuple[str, ...]
     factor: float = 1.0
+    margin: float = 0.0
     share: float = 0.5
     bound: Literal["value", "low", "high"] = "value"
     level: Level = "fail"
@@ -92,7 +93,9 @@ class Rule:
             return ""
         if len(self.limit) == 2:
             return f"{self.share:.0%} of the way from {self.limit[0]} to {self.limit[1]}"
-        return self.limit[0] if self.factor == 1 else f"{self.factor:g} x {self.limit[0]}"
+        factor = "" if self.factor == 1 else f"{self.factor:g} x "
+        sign = "+" if self.side == "at most" else "-"
+        return f"{factor}{self.limit[0]}{f' {sign} {self.margin:g}' if self.margin else ''}"
 
     def _threshold(self, estimate: Estimate) -> float | None:
         if not isinstance(self.limit, tuple):
@@ -100,7 +103,9 @@ class Rule:
         if any(control not in estimate.controls for control in self.limit):
             return None
         first, *rest = (estimate.controls[control] for control in self.limit)
-        return first + self.share * (rest[0] - first) if rest else first * self.factor
+        if rest:
+            return first + self.share * (rest[0] - first)
+        return first * self.factor + (self.margin if self.side == "at most" else -self.margin)
 
 
 def read_rule(table: Mapping[str, Any]) -> Rule:
@@ -123,6 +128,7 @@ def read_rule(table: Mapping[str, Any]) -> Rule:
         side="at most" if key.startswith("at_most") else "at least",
         limit=read_number(table, key) if key in ("at_most", "at_least") else _controls(table[key], key),
         factor=read_number(table, "factor", 1.0, "_control", key),
+        margin=read_number(table, "margin", 0.0, "_control", key),
         share=read_number(table, "share", 0.5, "_between", key),
         bound=read_word(table, "bound", ("value", "low", "high")),
         level=read_word(table, "level", ("fail", "warn")),

@@ -21,6 +21,7 @@ CONTROL_MARKS = {
     "independent columns": "floor",
     "ceiling of the claim": "ceiling",
     "leaky copy": "leaky",
+    "what the rows allow": "leaky",
 }
 
 FIGURE_WORDS = {

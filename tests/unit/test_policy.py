@@ -60,7 +60,9 @@ def decent() -> dict[str, Estimate]:
         "privacy.density_ratio.tpr_at_1pct": estimate(
             0.012, {"ceiling of the claim": 0.2, "leaky copy": 0.9}
         ),
-        "privacy.positive_control.auc": estimate(0.99, attack, direction="higher"),
+        "privacy.positive_control.auc": estimate(
+            0.99, {**attack, "what the rows allow": 1.0}, direction="higher"
+        ),
     }
 
 
@@ -138,10 +140,13 @@ def test_the_lower_bound_decides_whether_a_claim_is_refuted() -> None:
     assert "the claim is false" in sure.reasons
 
 
-def test_blind_attack_is_refused() -> None:
-    assert verdicts(decide({"privacy.positive_control.auc": estimate(0.89)}), "fail") == {
-        "privacy.positive_control.auc"
-    }
+def test_broken_attack_is_refused_and_a_table_of_like_rows_is_told() -> None:
+    """An attack that misses what can be seen of a leak is broken; where nothing can be seen, that is said."""
+    name = "privacy.positive_control.auc"
+    for auc, allowed, verdict in ((0.89, 1.0, "fail"), (0.5, 0.95, "fail"), (0.57, 0.55, "warn")):
+        decision = decide({name: estimate(auc, {"what the rows allow": allowed})})
+        assert verdicts(decision, "fail") == ({name} if verdict == "fail" else set())
+        assert name in verdicts(decision, "warn")
 
 
 @pytest.mark.parametrize(
@@ -203,6 +208,10 @@ def test_limits_read_from_numbers_controls_and_between(tmp_path: Path) -> None:
     assert check('at_most_between = ["real rows", "independent columns"]\nshare = 0.25', 0.149) == "pass"
     assert check('at_most_between = ["real rows", "independent columns"]\nlevel = "warn"', 0.21) == "warn"
     assert check('at_most = 0.2\nbound = "high"', 0.195) == "fail"
+    assert check('at_most_control = "real rows"\nfactor = 2.0\nmargin = 0.05', 0.25) == "pass"
+    assert check('at_most_control = "real rows"\nmargin = 0.05', 0.1501) == "fail"
+    assert check('at_least_control = "independent columns"\nmargin = 0.1', 0.21) == "pass"
+    assert check('at_least_control = "independent columns"\nmargin = 0.1', 0.19) == "fail"
 
 
 @pytest.mark.parametrize(
@@ -217,6 +226,7 @@ def test_limits_read_from_numbers_controls_and_between(tmp_path: Path) -> None:
         ('figure = "fidelity.tvd2"\nat_most_control = "real row"', "Did you mean 'real rows'"),
         ('figure = "fidelity.tvd2"\nat_most_between = ["real rows"]', "must name 2 control"),
         ('figure = "fidelity.tvd2"\nat_most = 1.0\nfactor = 2.0', "factor has no meaning beside at_most"),
+        ('figure = "fidelity.tvd2"\nat_most = 1.0\nmargin = 2.0', "margin has no meaning beside at_most"),
         ('figure = "fidelity.tvd2"\nat_most = 1.0\nlevel = "error"', "level must be one of fail, warn"),
         ('figure = "fidelity.tvd2"\nat_most = 1.0\nbound = "mean"', "bound must be one of value, low, high"),
         ("figure = 3\nat_most = 1.0", "must name a known figure"),
