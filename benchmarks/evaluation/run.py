@@ -60,7 +60,12 @@ def judged(dataset: str, name: str, rows: Rows, effort: Effort, keep: Path) -> C
         "cpu_seconds": round(seconds, 1),
         "approved": decision.approved,
         "checks": [
-            {"figure": check.figure, "rule": check.rule, "verdict": check.verdict}
+            {
+                "figure": check.figure,
+                "rule": check.rule,
+                "verdict": check.verdict,
+                "threshold": None if check.threshold is None else round(check.threshold, 4),
+            }
             for check in decision.checks
             if not check.figure.startswith("release.")
         ],
