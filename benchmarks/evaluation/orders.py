@@ -19,11 +19,21 @@ LEAKS: tuple[Pair, ...] = (
     ("dp 1", "copied"),
 )
 SINGLE = (("fresh", "collapsed"), ("independent", "collapsed"))
+BELONGS = (("fresh", "independent"), ("dp 10", "independent"))  # a row of a collapsed table is a real one
+COVERS = (("fresh", "collapsed"), ("independent", "collapsed"))
 LEARNT = (("fresh", "shuffled target"), ("fresh", "independent"), ("dp 10", "shuffled target"))
 # by the beginning of the figure's name, the longest that fits; an empty list is a figure that ranks no tables
 ORDERS: dict[str, tuple[Pair, ...]] = {
     "fidelity.": JOINT,
     "fidelity.tvd1": SINGLE,
+    "fidelity.jensen_shannon": SINGLE,
+    "fidelity.kolmogorov_smirnov": SINGLE,
+    "fidelity.wasserstein": SINGLE,
+    "fidelity.missing": (),  # none of these tables has a missing cell
+    "fidelity.precision": BELONGS,
+    "fidelity.density": BELONGS,
+    "fidelity.recall": COVERS,
+    "fidelity.coverage": (("fresh", "independent"), *COVERS),
     "utility.": LEARNT,
     "privacy.": LEAKS,
     "privacy.copies": (("fresh", "copied"), ("fresh", "subsample"), ("dp 1", "copied")),

@@ -5,74 +5,86 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks.evaluation.contenders import DELTA
 from benchmarks.evaluation.orders import orders
+from synthpriv.evaluation.effort import Effort
+from synthpriv.evaluation.estimate import Estimate
+from synthpriv.evaluation.scorecard import Scorecard
+from synthpriv.release.decision import Check, Decision
+from synthpriv.release.facts import ReleaseFacts
+from synthpriv.release.policy import Policy
 
 Cell = dict[str, Any]
+Decided = dict[tuple[str, str], Decision]
 SHOWN = ("fresh", "dp 10", "dp 1", "dp 0.5")
 SIGNS = {"clear": "++", "right": "+", "wrong": "**wrong**"}
 
 
 def markdown(cells: Sequence[Cell]) -> str:
-    """Verdicts, orders, and a table of figures for each dataset."""
+    """Thresholds, verdicts, orders, and a table of figures for each dataset."""
     datasets = list(dict.fromkeys(cell["dataset"] for cell in cells))
-    parts = [
-        "### Thresholds",
-        thresholds(cells, datasets),
-        "### Verdicts",
-        verdicts(cells, datasets),
-        "### Orders",
-        ordering(cells, datasets),
-    ]
+    decided = {(cell["contender"], cell["dataset"]): decide(cell) for cell in cells}
+    parts = ["### Thresholds", thresholds(decided, datasets), "### Verdicts", verdicts(decided, datasets)]
+    parts += ["### Orders", ordering(cells, datasets)]
     for dataset in datasets:
         parts += [f"### {dataset}", figures([cell for cell in cells if cell["dataset"] == dataset])]
     return "\n\n".join(parts)
 
 
-def thresholds(cells: Sequence[Cell], datasets: Sequence[str]) -> str:
+def decide(cell: Cell) -> Decision:
+    """What the default policy says to the stored figures, as if the claim stood in a sound ledger."""
+    estimates = {
+        name: Estimate(**figure, method="stored", sentence="Stored.")
+        for name, figure in cell["figures"].items()
+    }
+    epsilon = cell["epsilon"]
+    card = Scorecard(
+        targets=(),
+        rows=cell["rows"],
+        epsilon=epsilon,
+        delta=DELTA,
+        effort=Effort(cell["effort"]),
+        estimates=estimates,
+    )
+    facts = ReleaseFacts(
+        epsilon=epsilon,
+        delta=DELTA,
+        epsilon_spent_total=epsilon,
+        budget_epsilon=epsilon,
+        ledger_verified=True,
+        private=True,
+        schema_confirmed=True,
+        attempts=1,
+    )
+    return Policy.default().decide(card, facts)
+
+
+def thresholds(decided: Decided, datasets: Sequence[str]) -> str:
     """Each check of the default policy: what real rows and private tables get, and which tables it flags."""
-    shown = [(name, {cell["dataset"]: cell for cell in cells if cell["contender"] == name}) for name in SHOWN]
     rows = []
-    for at, check in enumerate(cells[0]["checks"]):
-        limits = [
-            _number(held[d]["checks"][at]["threshold"]) if d in held else "-"
-            for _, held in shown[:1]
-            for d in datasets
-        ]
-        found = [" / ".join(_compared(held.get(d), check) for d in datasets) for _, held in shown]
+    for at, rule in enumerate(Policy.default().rules):
+        checks = {place: _judged(decision)[at] for place, decision in decided.items()}
+        limits = [checks.get((SHOWN[0], dataset)) for dataset in datasets]
+        found = [" / ".join(_compared(checks.get((name, d)), rule.bound) for d in datasets) for name in SHOWN]
         flagged: dict[str, list[str]] = {}
-        for cell in cells:
-            if cell["checks"][at]["verdict"] != "pass":
-                flagged.setdefault(cell["contender"], []).append(cell["dataset"])
-        names = [
+        for (name, dataset), check in checks.items():
+            if check.verdict != "pass":
+                flagged.setdefault(name, []).append(dataset)
+        told = [
             name if len(places) == len(datasets) else f"{name} ({', '.join(places)})"
             for name, places in flagged.items()
         ]
-        levels = {cell["checks"][at]["verdict"] for cell in cells} - {"pass"}
-        told = f"`{check['figure']}` {check['rule']}"
-        rows.append((told, "/".join(sorted(levels)), " / ".join(limits), *found, ", ".join(names) or "none"))
-    return _table(("check", "said", "limit for real rows", *(f"{name}" for name in SHOWN), "flagged"), rows)
+        limit = " / ".join(_number(None if check is None else check.threshold) for check in limits)
+        words = f"`{rule.figure}` {rule.words}"
+        rows.append((words, rule.level, limit, *found, ", ".join(told) or "none"))
+    return _table(("check", "level", "limit for real rows", *SHOWN, "flagged"), rows)
 
 
-def _compared(cell: Cell | None, check: dict[str, Any]) -> str:
-    """The end of the interval that the rule compares."""
-    figure = None if cell is None else cell["figures"].get(check["figure"])
-    if figure is None:
-        return "-"
-    end = {"lower": "low", "upper": "high"}.get(check["rule"].partition(" ")[0], "value")
-    return _number(figure[end])
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
-def verdicts(cells: Sequence[Cell], datasets: Sequence[str]) -> str:
+def verdicts(decided: Decided, datasets: Sequence[str]) -> str:
     """Contender by dataset: approved or refused, with the figures that failed or warned."""
-    found = {(cell["contender"], cell["dataset"]): cell for cell in cells}
-    names = dict.fromkeys(cell["contender"] for cell in cells)
-    return _table(
-        ("contender", *datasets), [(name, *(_told(found.get((name, d))) for d in datasets)) for name in names]
-    )
+    names = dict.fromkeys(name for name, _ in decided)
+    rows = [(name, *(_told(decided.get((name, dataset))) for dataset in datasets)) for name in names]
+    return _table(("contender", *datasets), rows)
 
 
 def ordering(cells: Sequence[Cell], datasets: Sequence[str]) -> str:
@@ -101,14 +113,27 @@ def figures(cells: Sequence[Cell]) -> str:
     return _table(("figure", *(cell["contender"] for cell in cells)), rows)
 
 
-def _told(cell: Cell | None) -> str:
-    if cell is None:
+def _told(decision: Decision | None) -> str:
+    if decision is None:
         return ""
-    parts = []
+    parts = [decision.word.lower()]
     for verdict in ("fail", "warn"):
-        named = dict.fromkeys(check["figure"] for check in cell["checks"] if check["verdict"] == verdict)
+        named = dict.fromkeys(check.figure for check in _judged(decision) if check.verdict == verdict)
         parts += [f"{verdict}: {', '.join(named)}"] if named else []
-    return "; ".join(["approved" if cell["approved"] else "refused", *parts])
+    return "; ".join(parts)
+
+
+def _judged(decision: Decision) -> list[Check]:
+    """The checks on figures, in the policy's order."""
+    return [check for check in decision.checks if not check.figure.startswith("release.")]
+
+
+def _compared(check: Check | None, bound: str) -> str:
+    return _number(None if check is None else getattr(check, bound))
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
