@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmarks.evaluation.contenders import DELTA
@@ -20,15 +21,28 @@ SHOWN = ("fresh", "dp 10", "dp 1", "dp 0.5")
 SIGNS = {"clear": "++", "right": "+", "wrong": "**wrong**"}
 
 
-def markdown(cells: Sequence[Cell]) -> str:
-    """Thresholds, verdicts, orders, and a table of figures for each dataset."""
+def sections(cells: Sequence[Cell]) -> dict[str, str]:
+    """Thresholds, verdicts, orders and figures as Markdown, by name."""
     datasets = list(dict.fromkeys(cell["dataset"] for cell in cells))
     decided = {(cell["contender"], cell["dataset"]): decide(cell) for cell in cells}
-    parts = ["### Thresholds", thresholds(decided, datasets), "### Verdicts", verdicts(decided, datasets)]
-    parts += ["### Orders", ordering(cells, datasets)]
-    for dataset in datasets:
-        parts += [f"### {dataset}", figures([cell for cell in cells if cell["dataset"] == dataset])]
-    return "\n\n".join(parts)
+    of = {dataset: [cell for cell in cells if cell["dataset"] == dataset] for dataset in datasets}
+    return {
+        "thresholds": thresholds(decided, datasets),
+        "verdicts": verdicts(decided, datasets),
+        "orders": ordering(cells, datasets),
+        "figures": "\n\n".join(f"### {dataset}\n\n{figures(of[dataset])}" for dataset in datasets),
+    }
+
+
+def fill(page: Path, parts: Mapping[str, str]) -> None:
+    """Put each part between its two comments on a page, where the page has them."""
+    text = page.read_text(encoding="utf-8")
+    for name, part in parts.items():
+        head, begin, rest = text.partition(f"<!-- {name} -->")
+        _, end, tail = rest.partition(f"<!-- end of {name} -->")
+        if begin and end:
+            text = f"{head}{begin}\n\n{part}\n\n{end}{tail}"
+    page.write_text(text, encoding="utf-8")
 
 
 def decide(cell: Cell) -> Decision:

@@ -1,7 +1,7 @@
 """How the judge ranks tables of known worth, and what the default policy says to each.
 
     python -m benchmarks.evaluation.run --effort quick              # three tables, ten contenders
-    python -m benchmarks.evaluation.run --print                     # the Markdown, from what is stored
+    python -m benchmarks.evaluation.run --docs                      # write what is stored into docs/
 
 A cell is a table and a contender; each is stored when it is done, and one that is stored for the same effort
 and the same figures is not run again: --again does. Private tables are fitted once and kept under --keep.
@@ -20,13 +20,14 @@ from typing import Any
 from benchmarks.environment import RESULTS, environment
 from benchmarks.evaluation.contenders import CONTENDERS, DELTA, table_of
 from benchmarks.evaluation.orders import orders
-from benchmarks.evaluation.pages import markdown
+from benchmarks.evaluation.pages import fill, sections
 from benchmarks.evaluation.tables import NAMES, Rows, load
 from synthpriv.errors import InfeasiblePlan
 from synthpriv.evaluation.disclosed import Disclosed
 from synthpriv.evaluation.effort import Effort
 from synthpriv.evaluation.scorecard import evaluate
 
+PAGES = tuple(Path(__file__).parents[2] / "docs" / name for name in ("policy.md", "judge-benchmark.md"))
 Cell = dict[str, Any]
 
 
@@ -103,15 +104,19 @@ def read_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--keep", type=Path, default=Path("release") / "contenders", help="a folder")
     parser.add_argument("--results", type=Path, default=RESULTS / "evaluation.json")
     parser.add_argument("--again", action="store_true", help="run what is stored as well")
-    parser.add_argument("--print", action="store_true", help="print what is stored, and run nothing")
+    parser.add_argument("--docs", action="store_true", help="write what is stored into docs/, run nothing")
     return parser.parse_args(arguments)
 
 
 def main() -> None:
-    """Run, then print the tables."""
+    """Run and print what came of it, or write it into the pages that show it."""
     options = read_options()
-    cells = read_cells(options.results) if options.print else run(options)
-    print(markdown(cells))
+    if not options.docs:
+        print("\n\n".join(sections(run(options)).values()))
+        return
+    parts = sections(read_cells(options.results))
+    for page in PAGES:
+        fill(page, parts)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +91,7 @@ class Policy:
         if not facts.ledger_verified:
             return self._decide(scorecard, facts)
         release.record("attempt")
-        decision = self._decide(scorecard, ReleaseFacts.of(release, scorecard))
+        decision = self._decide(scorecard, replace(facts, attempts=release.attempts))
         release.record("verdict", approved=decision.approved)
         return decision
 

@@ -12,7 +12,7 @@ import pytest
 from benchmarks.evaluation import run as benchmark
 from benchmarks.evaluation.contenders import CONTENDERS, table_of
 from benchmarks.evaluation.orders import ordered, orders, pairs_of
-from benchmarks.evaluation.pages import markdown
+from benchmarks.evaluation.pages import fill, sections
 from benchmarks.evaluation.tables import Rows, load
 
 
@@ -99,6 +99,14 @@ def test_a_stored_cell_is_not_run_again_and_the_pages_tell_a_wrong_order(
         cells = benchmark.run(options)
     assert asked == ["fresh", "independent"]
     assert [order["verdict"] for order in orders(cells)] == ["wrong"]
-    page = markdown(benchmark.read_cells(options.results))
-    assert "| `fidelity.tvd2` | fresh < independent | **wrong** |" in page
-    assert "| fresh | approved; warn: privacy." in page, "what was not measured is told"
+    page = tmp_path / "page.md"
+    page.write_text(
+        "<!-- orders -->\nold\n<!-- end of orders -->\n<!-- verdicts --><!-- end of verdicts -->\nend"
+    )
+    for _ in range(2):
+        fill(page, sections(benchmark.read_cells(options.results)))
+    text = page.read_text()
+    assert text.endswith("end")
+    assert "old" not in text
+    assert "| `fidelity.tvd2` | fresh < independent | **wrong** |" in text
+    assert "| fresh | approved; warn: privacy." in text, "what was not measured is told"
