@@ -76,8 +76,13 @@ def decide(cell: Cell) -> Decision:
 def thresholds(decided: Decided, datasets: Sequence[str]) -> str:
     """Each check of the default policy: what real rows and private tables get, and which tables it flags."""
     rows = []
-    for at, rule in enumerate(Policy.default().rules):
-        checks = {place: _judged(decision)[at] for place, decision in decided.items()}
+    for rule in Policy.default().rules:
+        checks = {
+            place: check
+            for place, decision in decided.items()
+            for check in decision.checks
+            if (check.figure, check.rule) == (rule.figure, rule.words)
+        }
         limits = [checks.get((SHOWN[0], dataset)) for dataset in datasets]
         found = [" / ".join(_compared(checks.get((name, d)), rule.bound) for d in datasets) for name in SHOWN]
         flagged: dict[str, list[str]] = {}

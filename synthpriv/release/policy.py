@@ -68,13 +68,10 @@ class Policy:
         checks = data.get("check", [])
         if not isinstance(checks, list) or not all(isinstance(table, Mapping) for table in checks):
             raise ConfigurationError("checks of a policy must be tables; write each under [[check]].")
-        require_private = privacy.get("require_private", True)
-        if not isinstance(require_private, bool):
-            raise ConfigurationError(f"require_private must be true or false, found {require_private!r}.")
         return cls(
             max_epsilon=read_number(privacy, "max_epsilon"),
             max_delta=read_number(privacy, "max_delta"),
-            require_private=require_private,
+            require_private=read_word(privacy, "require_private", (True, False)),
             require_confirmed_schema=read_word(privacy, "require_confirmed_schema", ("warn", "fail")),
             rules=tuple(read_rule(table) for table in checks),
         )
@@ -98,10 +95,10 @@ class Policy:
     def _decide(self, scorecard: Scorecard, facts: ReleaseFacts) -> Decision:
         if facts.tables_only:
             told = self._check_statement(facts)
-            rules = [rule for rule in self.rules if facts.claimed or not rule.needs_claim]
         else:
             told = (*self._check_claim(scorecard, facts), *self._check_provenance(facts))
-            rules = list(self.rules)
+        claimed = facts.claimed or not facts.tables_only
+        rules = [rule for rule in self.rules if rule.applies(scorecard.estimates, claimed)]
         checks = (*told, *(rule.check(scorecard.estimates) for rule in rules))
         return Decision.of(checks, "tables" if facts.tables_only else "release")
 

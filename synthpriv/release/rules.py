@@ -25,7 +25,7 @@ LIMITS = (
     "at_most_between",
     "at_least_between",
 )
-CHECK_KEYS = ("figure", *LIMITS, "factor", "margin", "share", "bound", "level", "because")
+CHECK_KEYS = ("figure", *LIMITS, "factor", "margin", "share", "bound", "level", "optional", "because")
 BOUNDS = {"value": "", "low": "lower bound ", "high": "upper bound "}
 
 
@@ -36,7 +36,8 @@ class Rule:
     figure: one of FIGURES, or the same for one target or group ("utility.auc[income]"). side: whether the
     figure must be "at most" or "at least" the limit. limit: a number, or one control (times `factor`, and
     `margin` to the lenient side), or two controls (`share` of the way from the first to the second). bound:
-    the end of the interval that is compared. level: the verdict of a breach. because: what a breach means.
+    the end of the interval that is compared. level: the verdict of a breach. optional: left out where the
+    figure was not measured. because: what a breach means.
     """
 
     figure: str
@@ -47,10 +48,11 @@ class Rule:
     share: float = 0.5
     bound: Literal["value", "low", "high"] = "value"
     level: Level = "fail"
+    optional: bool = False
     because: str = ""
 
     @property
-    def needs_claim(self) -> bool:
+    def _needs_claim(self) -> bool:
         """Whether the limit follows from the claim, so that it says nothing where there is none."""
         return isinstance(self.limit, tuple) and CLAIM in self.limit
 
@@ -59,6 +61,10 @@ class Rule:
         """The rule without the figure: "lower bound at most 0.7", "at least 2 x real rows"."""
         limit = self._source if isinstance(self.limit, tuple) else f"{self.limit:g}"
         return f"{BOUNDS[self.bound]}{self.side} {limit}"
+
+    def applies(self, estimates: Mapping[str, Estimate], claimed: bool) -> bool:
+        """Whether there is anything to check: a claim to hold it to, and for what is optional, a figure."""
+        return (claimed or not self._needs_claim) and (not self.optional or self.figure in estimates)
 
     def check(self, estimates: Mapping[str, Estimate]) -> Check:
         """The verdict on the figure; "warn" where the figure or its control was not measured."""
@@ -132,6 +138,7 @@ def read_rule(table: Mapping[str, Any]) -> Rule:
         share=read_number(table, "share", 0.5, "_between", key),
         bound=read_word(table, "bound", ("value", "low", "high")),
         level=read_word(table, "level", ("fail", "warn")),
+        optional=read_word(table, "optional", (False, True)),
         because=str(table.get("because", "")),
     )
 
@@ -169,9 +176,10 @@ def read_number(
     return float(value)
 
 
-def read_word(table: Mapping[str, Any], key: str, known: tuple[str, ...]) -> Any:
-    """The word at `key`, the first known one by default."""
+def read_word(table: Mapping[str, Any], key: str, known: tuple[str | bool, ...]) -> Any:
+    """The word, true or false at `key`, the first known one by default."""
     value = table.get(key, known[0])
-    if value not in known:
-        raise ConfigurationError(f"{key} must be one of {', '.join(known)}, found {value!r}.")
+    if not isinstance(value, str | bool) or value not in known:
+        words = ", ".join(str(word).lower() for word in known)
+        raise ConfigurationError(f"{key} must be one of {words}, found {value!r}.")
     return value

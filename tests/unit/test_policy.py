@@ -246,7 +246,7 @@ def test_wrong_check_is_explained(check: str, told: str, tmp_path: Path) -> None
         ("[privacy]\nmax_epsilon = 1.0", "must set max_epsilon and max_delta"),
         ("[privacy]\nmax_epsilon = 1.0\nmax_delta = 0.0\nmax_epsilom = 1", "Did you mean 'max_epsilon'"),
         ("[privacy]\nmax_epsilon = true\nmax_delta = 0.0", "must be a number"),
-        ("[privacy]\nmax_epsilon = 1.0\nmax_delta = 0.0\nrequire_private = 1", "true or false"),
+        ("[privacy]\nmax_epsilon = 1.0\nmax_delta = 0.0\nrequire_private = 1", "one of true, false"),
         ("[privacy]\nmax_epsilon = 1.0\nmax_delta = 0.0\n[checks]", "Did you mean 'check'"),
         ("[privacy]\nmax_epsilon = 1.0\nmax_delta = 0.0\n[check]\nfigure = 'fidelity.tvd2'", "[[check]]"),
         ("[privacy", "valid TOML"),
@@ -297,6 +297,16 @@ def test_every_measured_check_has_its_figure_interval_threshold_and_rule() -> No
         if not check.figure.startswith("release."):
             assert None not in (check.value, check.low, check.high, check.threshold)
             assert check.rule.startswith(("at ", "lower bound at ", "upper bound at "))
+
+
+def test_an_optional_figure_is_checked_only_where_it_was_measured(tmp_path: Path) -> None:
+    strict = policy('figure = "utility.auc"\nat_least = 0.9\noptional = true', path=tmp_path)
+    assert verdicts(strict.decide(scorecard(decent()), FACTS), "fail") == {"utility.auc"}
+    without = {name: one for name, one in decent().items() if name != "utility.auc"}
+    decision = strict.decide(scorecard(without), FACTS)
+    assert all(check.figure.startswith("release.") for check in decision.checks)
+    with pytest.raises(ConfigurationError, match="optional must be one of false, true"):
+        policy('figure = "utility.auc"\nat_least = 0.9\noptional = 1', path=tmp_path)
 
 
 def of_tables(
