@@ -10,7 +10,12 @@ from synthpriv.release.words import bare_name
 Figure = Mapping[str, Any]  # value, low, high, direction
 Pair = tuple[str, str]
 
-JOINT: tuple[Pair, ...] = (("fresh", "independent"), ("fresh", "collapsed"), ("dp 10", "independent"))
+JOINT: tuple[Pair, ...] = (
+    ("fresh", "independent"),
+    ("fresh", "collapsed"),
+    ("fresh", "dp 0.5"),
+    ("dp 10", "independent"),
+)
 LEAKS: tuple[Pair, ...] = (
     ("fresh", "copied"),
     ("fresh", "jittered"),
@@ -18,10 +23,16 @@ LEAKS: tuple[Pair, ...] = (
     ("independent", "copied"),
     ("dp 1", "copied"),
 )
+EXACT = (("fresh", "copied"), ("fresh", "subsample"), ("dp 1", "copied"))  # a moved number is another value
 SINGLE = (("fresh", "collapsed"), ("independent", "collapsed"))
-BELONGS = (("fresh", "independent"), ("dp 10", "independent"))  # a row of a collapsed table is a real one
+BELONGS = (("fresh", "independent"), ("dp 10", "independent"))  # rows of a collapsed table are real ones
 COVERS = (("fresh", "collapsed"), ("independent", "collapsed"))
-LEARNT = (("fresh", "shuffled target"), ("fresh", "independent"), ("dp 10", "shuffled target"))
+LEARNT = (
+    ("fresh", "shuffled target"),
+    ("fresh", "independent"),
+    ("fresh", "dp 0.5"),
+    ("dp 10", "shuffled target"),
+)
 # by the beginning of the figure's name, the longest that fits; an empty list is a figure that ranks no tables
 ORDERS: dict[str, tuple[Pair, ...]] = {
     "fidelity.": JOINT,
@@ -33,10 +44,11 @@ ORDERS: dict[str, tuple[Pair, ...]] = {
     "fidelity.precision": BELONGS,
     "fidelity.density": BELONGS,
     "fidelity.recall": COVERS,
-    "fidelity.coverage": (("fresh", "independent"), *COVERS),
+    "fidelity.coverage": (("fresh", "independent"), ("fresh", "collapsed")),
     "utility.": LEARNT,
     "privacy.": LEAKS,
-    "privacy.copies": (("fresh", "copied"), ("fresh", "subsample"), ("dp 1", "copied")),
+    "privacy.copies": EXACT,
+    "privacy.singling_out": EXACT,
     "privacy.positive_control": (),
 }
 FEW_ROWS = 1_000  # below so many training rows, noise may leave a private table no better than a bad one
