@@ -20,7 +20,8 @@ def verdict_line(decision: Decision, mark: str = "") -> str:
     told = [check for check in decision.checks if check.verdict == level]
     reasons = [_reason(check) for check in told[:MOST_REASONS]]
     if len(told) > MOST_REASONS:
-        reasons.append(f"{len(told) - MOST_REASONS} more on the page")
+        place = "on the page" if decision.judged == "release" else "above"
+        reasons.append(f"{len(told) - MOST_REASONS} more {place}")
     head = f"{decision.word}{mark}  "
     if not decision.passed:
         return f"{head}{'; '.join(reasons)}"
