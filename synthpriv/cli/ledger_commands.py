@@ -14,6 +14,8 @@ from synthpriv.errors import ConfigurationError
 if TYPE_CHECKING:
     from synthpriv.privacy.ledger import Ledger
 
+GATE = ("attempt", "verdict")  # the records of the gate
+
 app = typer.Typer(
     no_args_is_help=True,
     help="Read a table's budget ledger: what was promised, what was spent, what is left.",
@@ -39,15 +41,20 @@ def show(ledger: LedgerArgument, json: options.Json = False) -> None:
     ]
     say_table(f"Ledger of {book.dataset}", ["when (UTC)", "charge", "mechanism", "epsilon after"], rows)
     records = [entry for entry in book.to_json()["entries"] if entry["kind"] == "record"]
-    if records:
-        noted = [[_moment(entry["at"]), entry["record"], _facts(entry["facts"])] for entry in records]
+    gate = [entry for entry in records if entry["record"] in GATE]
+    if gate:
+        say_table("At the gate", ["when (UTC)", "what"], [[_moment(e["at"]), _at_the_gate(e)] for e in gate])
+    noted = [[_moment(e["at"]), e["record"], _facts(e["facts"])] for e in records if e["record"] not in GATE]
+    if noted:
         say_table("Recorded, without a charge", ["when (UTC)", "record", "facts"], noted)
     (epsilon, delta), budget = book.left(), book.budget
     mark = "" if book.is_private else " NOT_PRIVATE: charged while noise was overridden for a test."
     say(
         f"Budget: epsilon {number(budget.epsilon)}, delta {budget.delta:g}. Spent: epsilon "
         f"{number(book.spent())}. Left for new releases: epsilon {number(epsilon)}, delta {delta:g}.{mark}",
-        f"{counted(book.attempts, 'attempt')} at the gate.",
+        _attempts(
+            book.attempts, [entry["facts"]["approved"] for entry in gate if entry["record"] == GATE[1]]
+        ),
     )
 
 
@@ -78,6 +85,24 @@ def export(ledger: LedgerArgument, json: options.Json = True) -> None:
 def _moment(at: str) -> str:
     """A time of the ledger to the second: 2026-01-31 12:00:00."""
     return at[:19].replace("T", " ")
+
+
+def _at_the_gate(entry: dict[str, Any]) -> str:
+    if entry["record"] == GATE[0]:
+        return GATE[0]
+    return "approved" if entry["facts"]["approved"] else "refused"
+
+
+def _attempts(attempts: int, verdicts: list[bool]) -> str:
+    """How often the gate was asked and what it said; a judge that was stopped says nothing.
+
+    >>> _attempts(3, [True, False])
+    '3 attempts at the gate: 1 approved, 1 refused, 1 without a verdict.'
+    """
+    said = {"approved": sum(verdicts), "refused": len(verdicts) - sum(verdicts)}
+    said["without a verdict"] = max(attempts - len(verdicts), 0)
+    told = ", ".join(f"{count} {word}" for word, count in said.items() if count)
+    return f"{counted(attempts, 'attempt')} at the gate{': ' if told else ''}{told}."
 
 
 def _facts(facts: dict[str, Any]) -> str:

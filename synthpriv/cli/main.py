@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from synthpriv.cli import (
+    evaluate_command,
     ledger_commands,
     private_commands,
     public_commands,
@@ -34,13 +35,14 @@ app = typer.Typer(
         "3. synthpriv plan --schema people.toml --rows 40000 --epsilon 3 --delta 1e-6\n\n"
         "4. synthpriv release people.csv --schema people.toml --epsilon 3 --delta 1e-6 --out shared\n\n"
         "5. synthpriv verify shared\n\n"
-        "Exit codes: 0 done or approved, 1 error, 2 usage, 3 refused by the policy, 130 interrupted. "
+        "Exit codes: 0 done, approved or passed, 1 error, 2 usage, 3 refused by the policy, 130 interrupted. "
         "Results go to stdout (--json for scripts), progress and errors to stderr."
     ),
 )
 app.add_typer(schema_commands.app, name="schema")
 app.add_typer(ledger_commands.app, name="ledger")
 private_commands.register(app)
+evaluate_command.register(app)
 public_commands.register(app)
 task_commands.register(app)
 

@@ -206,13 +206,19 @@ ClaimedEpsilon = Annotated[
     typer.Option(
         "--epsilon",
         metavar="NUMBER",
-        help="The claim that attacks are held against; with 'inf' nothing is claimed, and the default "
-        "policy refuses.",
+        help="The claim that attacks are held against, taken at its word; with 'inf' nothing is claimed, "
+        "and no claim is judged.",
     ),
 ]
 ClaimedDelta = Annotated[float | None, typer.Option("--delta", metavar="NUMBER", help="The claim's delta.")]
 PageFile = Annotated[
     Path | None, typer.Option("--page", metavar="FILE", help="Write the internal HTML page to this new file.")
+]
+JUnitFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--junit", metavar="FILE", help="Write every check to this new file, as JUnit XML (internal)."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on stdout, for scripts.")]
 
@@ -278,8 +284,10 @@ def read_policy(path: Path | None) -> Policy:
     return Policy.default() if path is None else Policy.read(path)
 
 
-def require_new_file(path: Path) -> None:
+def require_new_file(path: Path | None) -> None:
     """Raise ConfigurationError if something lies at `path`: no table of real rows is overwritten."""
+    if path is None:
+        return
     if path.exists():
         raise ConfigurationError(
             f"the output must not overwrite anything, found {str(path)!r}; name another file."

@@ -1,4 +1,4 @@
-"""Commands that read private rows: release, fit, evaluate; and plan, which shows their cost before."""
+"""Commands that spend a budget: release and fit; and plan, which shows what they would spend, before."""
 
 from __future__ import annotations
 
@@ -8,24 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from synthpriv.cli import options
+from synthpriv.cli.verdicts import REFUSED, store_junit, verdict_line
 from synthpriv.cli.words import counted, number, say, say_json, say_table
 from synthpriv.evaluation.effort import Effort
 from synthpriv.progress import bars
 
 if TYPE_CHECKING:
     from synthpriv.privacy.ledger import Ledger
-    from synthpriv.release.judging import Judged
     from synthpriv.release.pipeline import ReleaseOutcome
-    from synthpriv.release.policy import Decision
     from synthpriv.synthesizers.fitted import Claim, FittedSynthesizer
-
-REFUSED = 3
-MOST_REASONS = 3
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
-    for command in (release, fit, plan, evaluate):
+    for command in (release, fit, plan):
         app.command()(command)
 
 
@@ -50,6 +46,7 @@ def release(
     seed: options.Seed = None,
     memory_limit: options.MemoryLimit = options.MEMORY_LIMIT,
     device: options.Device = options.DeviceName.auto,
+    junit: options.JUnitFile = None,
     json: options.Json = False,
 ) -> None:
     """Fit, sample, judge and decide; write a bundle that can be shared, or refuse and say why.
@@ -65,6 +62,7 @@ def release(
     from synthpriv.privacy.processes import leads
     from synthpriv.release.pipeline import ReleaseRequest, run_release
 
+    options.require_new_file(junit)
     loss = options.read_epsilon(epsilon)
     path = options.ledger_path(table, ledger)
     facts = options.read_schema(schema)
@@ -99,6 +97,7 @@ def release(
         outcome = run_release(request, progress)
     if outcome is None:
         return
+    store_junit(junit, outcome.decision, f"synthpriv release {table.name}")
     if json:
         say_json(outcome.to_dict())
     else:
@@ -121,7 +120,7 @@ def _lines(outcome: ReleaseOutcome, why: str | None) -> list[str]:
         figures.append("domain read from the data, not covered by the claim")
     mark = "" if facts.private else " NOT_PRIVATE"
     return [
-        _verdict(outcome.decision, mark),
+        verdict_line(outcome.decision, mark),
         *([] if why is None else [f"Model     {why}"]),
         f"Quality   {'; '.join(figures) or 'not measured, see the page'}",
         f"Cost      {_cost(outcome.claim, facts.budget_epsilon, outcome.epsilon_left)}",
@@ -137,28 +136,6 @@ def _cost(claim: Claim, budget: float, left: float) -> str:
         f"epsilon {number(claim.epsilon)} at delta {claim.delta:g}, all-in; {number(left)} of the table's "
         f"{number(budget)} is left"
     )
-
-
-def _verdict(decision: Decision, mark: str = "") -> str:
-    """The decision and its reasons: what refused it, or else what its reader should be told."""
-    from synthpriv.release.words import FIGURE_WORDS
-
-    level = "warn" if decision.approved else "fail"
-    told = [check for check in decision.checks if check.verdict == level]
-    names = {figure: words.label for figure, words in FIGURE_WORDS.items()}
-    reasons = [
-        check.reason
-        if check.figure.startswith("release.")
-        else f"{names.get(check.figure, check.figure)}: {check.reason}"
-        for check in told[:MOST_REASONS]
-    ]
-    if len(told) > MOST_REASONS:
-        reasons.append(f"{len(told) - MOST_REASONS} more on the page")
-    if not decision.approved:
-        return f"REFUSED{mark}  {'; '.join(reasons)}"
-    if not told:
-        return f"APPROVED{mark}  all {len(decision.checks)} checks passed"
-    return f"APPROVED{mark}  with {counted(len(told), 'warning')}: {'; '.join(reasons)}"
 
 
 def fit(
@@ -308,70 +285,3 @@ def _cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def evaluate(
-    real: options.RealFile,
-    synthetic: options.SyntheticFile,
-    schema: options.SchemaFile = None,
-    target: options.Targets = None,
-    effort: options.EffortLevel = Effort.standard,
-    epsilon: options.ClaimedEpsilon = "inf",
-    delta: options.ClaimedDelta = None,
-    holdout: options.HoldoutFile = None,
-    policy: options.PolicyFile = None,
-    page: options.PageFile = None,
-    memory_limit: options.MemoryLimit = options.MEMORY_LIMIT,
-    json: options.Json = False,
-) -> None:
-    """Judge a synthetic table against the real one (internal: nothing printed here may be published).
-
-    Without a schema one is drafted from REAL. Exits 3 if the policy refuses.
-
-    Example:
-
-    synthpriv evaluate people.csv synthetic.csv --schema people.toml --target bought --page page.html
-    """
-    from synthpriv.release.judging import judge_files, write_page
-
-    if page is not None:
-        options.require_new_file(page)
-    with bars() as progress:
-        judged = judge_files(
-            real,
-            synthetic,
-            None if schema is None else options.read_schema(schema),
-            holdout=holdout,
-            targets=tuple(target or ()),
-            effort=effort,
-            epsilon=options.read_epsilon(epsilon),
-            delta=options.check_delta(delta) or 0.0,
-            policy=options.read_policy(policy),
-            progress=progress,
-            memory_limit=options.read_memory_limit(memory_limit),
-        )
-    if page is not None:
-        write_page(page, judged, title=synthetic.name)
-    if json:
-        say_json({"scorecard": judged.scorecard.to_dict(), "decision": judged.decision.to_dict()})
-    else:
-        _say_judged(judged)
-    if not judged.decision.approved:
-        raise typer.Exit(REFUSED)
-
-
-def _say_judged(judged: Judged) -> None:
-    rows = [
-        [
-            name,
-            number(estimate.value),
-            f"{number(estimate.low)} to {number(estimate.high)}",
-            ", ".join(f"{control} {number(value)}" for control, value in estimate.controls.items()),
-        ]
-        for name, estimate in judged.scorecard.estimates.items()
-    ]
-    say_table("Internal: computed on real rows", ["figure", "value", "95% interval", "controls"], rows)
-    notes = list(judged.scorecard.notes)
-    if not judged.facts.private:
-        notes.append("No claim was given (--epsilon, --delta), so the table counts as NOT_PRIVATE.")
-    say(*(f"Note: {note}" for note in notes), _verdict(judged.decision))

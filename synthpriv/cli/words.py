@@ -17,7 +17,7 @@ from rich.theme import Theme
 class _Verdicts(RegexHighlighter):
     """Colour for the words that decide."""
 
-    highlights = (r"(?P<good>\bAPPROVED\b)", r"(?P<bad>\b(REFUSED|NOT_PRIVATE)\b)")
+    highlights = (r"(?P<good>\b(APPROVED|PASSED)\b)", r"(?P<bad>\b(REFUSED|FAILED|NOT_PRIVATE)\b)")
 
 
 _THEME = Theme({"good": "bold green", "bad": "bold red"})

@@ -199,8 +199,12 @@ def estimates_of(
                 found[f"privacy.{name}.{figure}"] = _rate(name, one, is_member, rate, claim)
     planted = replace(scores["density_ratio"], made=scores["density_ratio"].copy)
     words = f"Positive control: the density-ratio attack on a leaky copy, which must reach {CAUGHT}: {{:.3f}}"
-    control = replace(_area(planted, is_member, weights, claim, words), direction="higher")
-    found[f"privacy.{PLANTED}.auc"] = control
+    control = _area(planted, is_member, weights, claim, words)
+    # who equals a member cannot be told from one: the distance to the closest record of a copy shows how many
+    seen = {"what the rows allow": found["privacy.closest_record.auc"].controls["leaky copy"]}
+    found[f"privacy.{PLANTED}.auc"] = replace(
+        control, direction="higher", controls={**control.controls, **seen}
+    )
     found["privacy.strongest.auc"] = strongest(scores, is_member, claim, found)
     return found
 

@@ -16,8 +16,8 @@ import pandas as pd
 from synthpriv.errors import BundleError, SynthprivError
 from synthpriv.privacy.chain import verified
 from synthpriv.privacy.ledger import Ledger
+from synthpriv.release.decision import Decision
 from synthpriv.release.folders import new_folder
-from synthpriv.release.policy import Decision
 from synthpriv.release.publishable import PAGE, publishable_page
 from synthpriv.release.publishable_bins import read_public_table
 from synthpriv.release.publishable_figures import PublishedFigures

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +21,19 @@ from synthpriv.privacy.column_store import (
 )
 from synthpriv.privacy.private_table import MOST_DISCLOSED
 from synthpriv.progress import Report, shares
-from synthpriv.release.policy import Decision, Policy, ReleaseFacts
+from synthpriv.release.decision import Decision
+from synthpriv.release.facts import ReleaseFacts
+from synthpriv.release.policy import Policy
 from synthpriv.release.reading import draft_schema, judging_progress, read_present
 from synthpriv.release.report import internal_page
 from synthpriv.schema import Schema
 from synthpriv.tables import ShareDone, read_chunks
 
 HOLDOUT = 0.25
+DRAFTED = (
+    "No schema was given: one was drafted from the real table, whose bounds and categories are those of the "
+    "bins here."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +61,12 @@ def judge_files(
 ) -> Judged:
     """Judge `synthetic` against `real`; without a holdout file a fixed quarter of `real` serves as one.
 
-    schema: None drafts one from `real`, which is then unconfirmed. `synthetic` may lack columns of the schema
+    schema: None drafts one from `real`, and a note says so. `synthetic` may lack columns of the schema
     or have others: that is noted. The claim (epsilon, delta) is taken at its word: nobody can check it from
     tables alone. memory_limit: bytes of real rows held in memory; what is larger goes to a nameless scratch
     file.
     """
+    drafted = schema is None
     schema = draft_schema(real) if schema is None else schema
     disclosed = _read_real(real, holdout, schema, epsilon, delta, memory_limit, progress)
     told = shares("reading the synthetic table", progress)
@@ -70,16 +77,9 @@ def judge_files(
         effort=effort,
         progress=judging_progress(progress),
     )
-    facts = ReleaseFacts(
-        epsilon=epsilon,
-        delta=delta,
-        epsilon_spent_total=epsilon,
-        budget_epsilon=epsilon,
-        ledger_verified=True,
-        private=epsilon < float("inf"),
-        schema_confirmed=not schema.unconfirmed,
-        attempts=1,
-    )
+    if drafted:
+        scorecard = replace(scorecard, notes=(DRAFTED, *scorecard.notes))
+    facts = ReleaseFacts.of_tables(epsilon, delta, own_holdout=holdout is not None)
     return Judged(scorecard=scorecard, decision=policy.decide(scorecard, facts), facts=facts)
 
 

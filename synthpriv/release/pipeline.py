@@ -20,8 +20,10 @@ from synthpriv.privacy.ledger import Budget, Ledger
 from synthpriv.privacy.private_table import PrivateTable
 from synthpriv.progress import Report, shares
 from synthpriv.release.bundle import SUFFIXES, write_bundle
+from synthpriv.release.decision import Decision, to_document
+from synthpriv.release.facts import ReleaseFacts
 from synthpriv.release.folders import new_folder, require_free, scratch_folder
-from synthpriv.release.policy import Decision, Policy, ReleaseFacts
+from synthpriv.release.policy import Policy
 from synthpriv.release.preparation import open_private_table, table_name
 from synthpriv.release.publishable_bins import read_public_table
 from synthpriv.release.publishable_figures import PublishedFigures, check_share, counts_aside, publish_figures
@@ -91,6 +93,7 @@ class ReleaseOutcome:
             "delta": self.facts.delta,
             "epsilon_spent_total": self.facts.epsilon_spent_total if self.facts.private else None,
             "epsilon_left": self.epsilon_left if math.isfinite(self.epsilon_left) else None,
+            "attempts": self.facts.attempts,
             "private": self.facts.private,
             "mark": "DIFFERENTIALLY PRIVATE" if self.facts.private else "NOT_PRIVATE",
             "domain_from_data": self.claim.domain_from_data,
@@ -134,6 +137,9 @@ def run_release(request: ReleaseRequest, progress: Report) -> ReleaseOutcome | N
     fitted = request.synthesizer.fit(private, progress=progress, release=release, aside=aside)
     if not processes.leads():
         return None
+    private.ledger.record(
+        "attempt"
+    )  # before anything can fail, so that no look at the figures goes uncounted
     with scratch_folder(out) as scratch:
         candidate = scratch / f"synthetic.{request.output_format}"
         count = request.sample_rows or max(1, round(fitted.claim.rows / (1 - HOLDOUT)))
@@ -252,6 +258,6 @@ def _write_page(
     with new_folder(folder) as partial:
         text = internal_page(scorecard, decision, facts, charges, title, notes)
         (partial / PAGE).write_text(text, encoding="utf-8")
-        verdict = {"decision": decision.to_dict(), "scorecard": scorecard.to_dict()}
-        (partial / "scorecard.json").write_text(json.dumps(verdict, indent=1), encoding="utf-8")
+        document = json.dumps(to_document(scorecard, decision), indent=1, allow_nan=False)
+        (partial / "scorecard.json").write_text(document, encoding="utf-8")
     return folder / PAGE

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from synthpriv.evaluation.comparisons import GroupComparison, ImportanceComparison
     from synthpriv.evaluation.estimate import Estimate
     from synthpriv.evaluation.scorecard import Scorecard
-    from synthpriv.release.policy import Decision, ReleaseFacts
+    from synthpriv.release.decision import Decision
+    from synthpriv.release.facts import ReleaseFacts
 
 __all__ = ["format_figure", "internal_page"]
 

@@ -30,6 +30,7 @@ CONTROL_MARKS = {
     "constant columns": "floor",
     "ceiling of the claim": "ceiling",
     "leaky copy": "leaky",
+    "what the rows allow": "leaky",
 }
 
 RATES = {
@@ -93,6 +94,7 @@ FIGURE_WORDS = {
     "release.private": FigureWords(label="Trained with privacy noise", help=""),
     "release.ledger": FigureWords(label="Ledger", help=""),
     "release.schema": FigureWords(label="Schema", help=""),
+    "release.holdout": FigureWords(label="Held-out rows", help=""),
     "fidelity.tvd1": FigureWords(
         label="Single columns",
         help="For each column: the share of cells that would have to change for the synthetic column "

@@ -271,3 +271,7 @@ def test_a_stopped_judge_leaves_no_row_behind(
     ledger = {"people.ledger.sqlite", "people.ledger.sqlite.key"} if command == "release" else set()
     assert {path.name for path in tmp_path.iterdir()} == {"people.csv", "people.toml", "scratch"} | ledger
     assert not list((tmp_path / "scratch").iterdir())
+    if command == "release":
+        book = sp.Ledger.open(tmp_path / "people.ledger.sqlite")
+        assert book.attempts == 1, "a judge that was stopped has been asked all the same"
+        assert all(record["record"] != "verdict" for record in book.records)

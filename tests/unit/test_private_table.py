@@ -169,3 +169,5 @@ def test_the_ledger_alone_tells_the_gate_what_it_must_know(
     refused = sp.Policy.default().decide(scorecard, noiseless)
     assert not refused.approved
     assert "NOT PRIVATE" in refused.reasons
+    assert noiseless.attempts == 1
+    assert noiseless.records[-1]["facts"] == {"approved": False}
