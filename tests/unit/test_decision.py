@@ -19,7 +19,6 @@ from synthpriv.release.facts import ReleaseFacts
 from synthpriv.release.json_schema import PUBLISHED, json_schema
 from synthpriv.release.junit import to_junit
 from synthpriv.release.policy import Policy
-from synthpriv.release.words import figure_words
 from synthpriv.schema import Categorical, Integer, Schema
 
 SCHEMA = Schema(
@@ -133,9 +132,3 @@ def test_junit_carries_figure_interval_and_threshold() -> None:
     text = to_junit(Decision.of((check,)), "suite")
     assert "value 0.2\nlow 0.1\nhigh 0.3\nthreshold 0.1\nr" in text
     assert 'failure message="r" type="policy"' in text
-
-
-def test_a_figure_of_one_target_is_told_by_its_words() -> None:
-    assert figure_words("utility.auc[income]").label == "Models trained on the table (income)"
-    assert figure_words("utility.auc").label == "Models trained on the table"
-    assert figure_words("nothing[x]").label == "nothing[x]"

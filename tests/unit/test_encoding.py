@@ -218,7 +218,7 @@ def test_amounts_come_back_as_round_as_they_were(kind: str) -> None:
     schema = Schema(columns={"amount": Integer(lower=0, upper=1_000_000)})
     for mu in (None, 0.3):
         encoder = learn(frame, schema, mu)
-        again = encoder.decode(encoder.encode_frame(frame), np.random.default_rng(0))["amount"]
+        again = decoded(encoder, encoder.encode_frame(frame), np.random.default_rng(0))["amount"]
         for step in (10, 1000, 10_000):
             real = (frame["amount"] % step == 0).mean()
             assert (again % step == 0).mean() == pytest.approx(real, abs=0.03), (kind, mu, step)

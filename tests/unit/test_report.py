@@ -251,6 +251,7 @@ def test_figures_that_the_policy_checks_are_large() -> None:
         ("fidelity.tvd1", "Single columns"),
         ("utility.auc.random_forest", "Random forest"),
         ("utility.auc[in[co]me].random_forest", "Random forest: in[co]me"),
+        ("utility.auc[income]", "Models trained on the table: income"),
         ("privacy.new_attack.auc", "New attack, auc"),
         ("plain", "plain"),
     ],
