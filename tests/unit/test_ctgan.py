@@ -44,7 +44,7 @@ def encoder() -> TableEncoder:
             name: np.bincount(codes[:, at], minlength=SIZES[at]) for at, name in enumerate(schema.columns)
         }
 
-    return learn_encoder(schema, ROWS, [dict.fromkeys(schema.columns, 0.0)], count)
+    return learn_encoder(schema, ROWS, [dict.fromkeys(schema.columns, 0.0), {}], count)
 
 
 @pytest.fixture

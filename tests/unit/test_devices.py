@@ -67,7 +67,7 @@ def encoder(people_schema: Schema) -> TableEncoder:
     def flat(level: int, partitions: Any, scales: Any) -> Any:
         return {name: np.full(partition.cells, 9, dtype=np.int64) for name, partition in partitions.items()}
 
-    scales = [dict.fromkeys(people_schema.modelled, 1.0)]
+    scales = [dict.fromkeys(people_schema.modelled, 1.0), {}]
     return learn_encoder(people_schema, 100, scales, flat)
 
 
