@@ -29,6 +29,7 @@ class SynthesizerName(StrEnum):
     mixture = "mixture"
     vae = "vae"
     ctgan = "ctgan"
+    autoregressive = "autoregressive"
     independent = "independent"
 
 
