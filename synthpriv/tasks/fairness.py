@@ -17,7 +17,7 @@ from synthpriv.synthesizers.configuration import require
 from synthpriv.synthesizers.fitted import FittedSynthesizer
 
 TRIAL_ROWS = 15_000
-STRENGTHS = (1.0, 1.5, 2.0, 2.5, 3.0)
+STRONGEST, TRIALS = 4.0, 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +63,7 @@ def equalize(
     group: str,
     target: str,
     *,
+    cut: float = 0.75,
     strength: float | None = None,
     seed: int | None = None,
 ) -> tuple[pd.DataFrame, Fairness]:
@@ -70,30 +71,30 @@ def equalize(
 
     The share of positive labels in each group is moved to the overall share; within group and label rows stay
     as the model has them. Other columns stand in for the group, so that labels alone do not make models fair:
-    strength above 1 moves further. By default it is the first of STRENGTHS at which the gap of a model
-    trained on such rows is least, tried on the model's own rows, never on real ones. group, target: columns
-    of categories, the target with two. Costs no epsilon. Raises ConfigurationError.
+    strength above 1 moves further. By default it is the least at which a model trained on such rows has lost
+    the share `cut` of its gap, found on the model's own rows, never on real ones: fairer costs accuracy.
+    group, target: columns of categories, the target with two. Costs no epsilon. Raises ConfigurationError.
     """
     groups, labels = (_values(fitted, name, role) for name, role in ((group, "group"), (target, "target")))
     if len(labels) != 2:
         raise ConfigurationError(f"equalize needs a target of two values, found {len(labels)} in {target!r}.")
-    if strength is not None:
-        require("strength", strength, 0.0, 10.0)
+    require("cut", cut, 0.0, 1.0)
     trial = _Trial(fitted, group, target, labels[1], seed)
     before = trial.judge(trial.rows)
-    best: tuple[float, float, tuple[float, float, float]] | None = None
-    for tried in STRENGTHS if strength is None else (strength,):
-        found = trial.judge(_drawn(fitted, TRIAL_ROWS, trial, groups, labels, tried, seed))
-        if best is None or found[1] < best[0] - 0.005:
-            best = (found[1], tried, found)
-        elif strength is None:
-            break
-    assert best is not None
-    _, chosen, after = best
-    made = _drawn(fitted, n, trial, groups, labels, chosen, seed)
-    pairs = tuple(zip(before, after, strict=True))
-    report = Fairness(strength=chosen, label_gap=pairs[0], prediction_gap=pairs[1], auc=pairs[2])
-    return made, report
+
+    def tried(at: float) -> tuple[float, float, float]:
+        return trial.judge(_drawn(fitted, TRIAL_ROWS, trial, groups, labels, at, seed))
+
+    if strength is None:
+        low, strength = 0.0, STRONGEST
+        for _ in range(TRIALS):
+            middle = (low + strength) / 2
+            enough = tried(middle)[1] <= (1 - cut) * before[1]
+            low, strength = (low, middle) if enough else (middle, strength)
+    require("strength", strength, 0.0, 10.0)
+    made = _drawn(fitted, n, trial, groups, labels, strength, seed)
+    pairs = tuple(zip(before, tried(strength), strict=True))
+    return made, Fairness(strength=strength, label_gap=pairs[0], prediction_gap=pairs[1], auc=pairs[2])
 
 
 class _Trial:
@@ -114,12 +115,13 @@ class _Trial:
 
     def judge(self, table: pd.DataFrame) -> tuple[float, float, float]:
         """Label gap of the table; prediction gap and AUC of a model that it trains, on the test rows."""
-        from sklearn.linear_model import LogisticRegression
+        from sklearn.ensemble import HistGradientBoostingClassifier
 
         labels = (table[self.target] == self.positive).to_numpy(dtype=bool)
         truth = (self.test[self.target] == self.positive).to_numpy(dtype=bool)
-        features, tests = (self.encoder.linear(read_cells(part, self.schema)) for part in (table, self.test))
-        scores = LogisticRegression(max_iter=300).fit(features, labels).predict_proba(tests)[:, 1]
+        features, tests = (self.encoder.ordinal(read_cells(part, self.schema)) for part in (table, self.test))
+        model = HistGradientBoostingClassifier(early_stopping=False, random_state=0)
+        scores = model.fit(features, labels).predict_proba(tests)[:, 1]
         called = scores > np.quantile(scores, 1 - truth.mean())
         return (
             self.gap(labels, table[self.group]),

@@ -38,9 +38,19 @@ SMALL: list[Synthesizer] = [
         modes=8,
         pretraining_steps=3,
     ),
+    sp.AutoregressiveSynthesizer(
+        epsilon=20.0,
+        delta=1e-6,
+        random_state=1,
+        epochs=2,
+        components=8,
+        steps=3,
+        hidden_dim=8,
+        most_noise=1e9,
+    ),
 ]
 TRAINED = SMALL[2:]
-TRAININGS = {"vae": [7, 1], "ctgan": [8]}  # steps of each
+TRAININGS = {"vae": [7, 1], "ctgan": [8], "autoregressive": [8]}  # steps of each
 
 
 def people_schema(max_rows: int | None = None) -> Schema:

@@ -37,7 +37,7 @@ STAGES = [
     for config in TRAINED
     for stage in range(len(TRAININGS[config.name]))
 ]
-VAE, GAN = TRAINED
+VAE, GAN, _ = TRAINED
 
 
 class Stopped(Exception):
