@@ -128,7 +128,9 @@ def _peers(train: pd.DataFrame, table: pd.DataFrame, schema: Schema, seed: int) 
     ).fit(train)
     known, asked = coder.transform(train.sample(10_000, random_state=seed)), coder.transform(table)
     forest = IsolationForest(n_estimators=300, random_state=seed).fit(known)
-    coded = MLPRegressor((64, 12, 64), random_state=seed, max_iter=60, early_stopping=True).fit(known, known)
+    coded = MLPRegressor(
+        hidden_layer_sizes=(64, 12, 64), random_state=seed, max_iter=60, early_stopping=True
+    ).fit(known, known)
     return {
         "IsolationForest": -forest.score_samples(asked),
         "autoencoder": ((coded.predict(asked) - asked) ** 2).sum(1),

@@ -73,15 +73,18 @@ def two_sample_auc(made: Cells, real: Cells, seed: int) -> Figure:
     features = np.concatenate([_features(made), _features(real)])
     is_made = np.arange(len(features)) < len(made)
     half = np.concatenate([rng.permutation(len(one)) % 2 for one in (made, real)])
-    lists = [not is_numeric(column) and column.size <= CATEGORIES for column in real.columns]
+    lists = np.array([not is_numeric(column) and column.size <= CATEGORIES for column in real.columns])
     halves = []
     for fold in (0, 1):
+        held = ~np.isnan(features[half != fold]).all(axis=0)  # a column without a value tells nothing
+        if not held.any():
+            return Figure(value=0.5, error=0.5)
         model = HistGradientBoostingClassifier(
-            categorical_features=lists, max_iter=100, early_stopping=False, random_state=seed
+            categorical_features=lists[held], max_iter=100, early_stopping=False, random_state=seed
         )
         with threadpool_limits(limits=1):  # waiting threads cost more than they give on a shared machine
-            model.fit(features[half != fold], is_made[half != fold])
-            scores = model.decision_function(features[half == fold])
+            model.fit(features[half != fold][:, held], is_made[half != fold])
+            scores = model.decision_function(features[half == fold][:, held])
         halves.append(delong(scores, is_made[half == fold]))
     return Figure(
         value=(halves[0].value + halves[1].value) / 2,

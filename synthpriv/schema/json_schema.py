@@ -62,21 +62,9 @@ def json_schema() -> dict[str, Any]:
                 "minProperties": 1,
                 "additionalProperties": {"oneOf": [{"$ref": f"#/$defs/{kind}"} for kind in KINDS]},
             },
-            "targets": {
-                "description": "The columns that analysts predict.",
-                "type": "array",
-                "items": {"type": "string"},
-            },
-            "groups": {
-                "description": "The columns with categories between whose values models are compared.",
-                "type": "array",
-                "items": {"type": "string"},
-            },
-            "constraints": {
-                "description": "Expressions that hold in every row, such as 'discharged >= admitted'.",
-                "type": "array",
-                "items": {"type": "string"},
-            },
+            "targets": _texts("The columns that analysts predict."),
+            "groups": _texts("The columns with categories between whose values models are compared."),
+            "constraints": _texts("Expressions that hold in every row, such as 'discharged >= admitted'."),
             "privacy_unit": {
                 "description": "The identifier column that names the person; without it, a row is a person.",
                 "type": "string",
@@ -110,6 +98,10 @@ def json_schema() -> dict[str, Any]:
         },
         "$defs": {kind: _kind_schema(kind, cls) for kind, cls in KINDS.items()},
     }
+
+
+def _texts(description: str) -> dict[str, Any]:
+    return {"description": description, "type": "array", "items": {"type": "string"}}
 
 
 def _kind_schema(kind: str, cls: type[AnyColumn]) -> dict[str, Any]:

@@ -239,7 +239,7 @@ def test_figures_that_the_policy_checks_are_large() -> None:
         "Single columns",
         "Pairs of columns",
         "Models trained on the table",
-        "Density ratio attack",
+        "Strongest membership attack",
     ):
         assert label in large
     assert "Associations" not in large

@@ -21,7 +21,7 @@ from synthpriv.errors import LedgerError, TableError
 from synthpriv.privacy import column_store, private_table
 from synthpriv.privacy.column_store import CodeMatrix, ColumnStore, smallest_type
 from synthpriv.schema import Identifier, Integer, Schema
-from synthpriv.synthesizers import base
+from synthpriv.synthesizers import fitted as fitting
 from synthpriv.tables import read_chunks, read_table, reading, write_chunks, write_table
 
 
@@ -119,7 +119,7 @@ def test_a_streamed_sample_is_the_sample(
     people: pd.DataFrame, people_schema: Schema, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fitted = sp.IndependentSynthesizer(epsilon=5.0, delta=1e-5).fit(people, people_schema)
-    monkeypatch.setattr(base, "SAMPLING_CHUNK", 64)
+    monkeypatch.setattr(fitting, "SAMPLING_CHUNK", 64)
     for conditions in (None, {"city": people["city"].iloc[0]}):
         whole = fitted.sample(200, seed=3, conditions=conditions)
         parts = list(fitted.sample_chunks(200, seed=3, conditions=conditions))

@@ -183,7 +183,7 @@ def test_equal_labels_make_fairer_models() -> None:
     assert len(made) == pytest.approx(3_000, abs=2)
     assert report.label_gap[0] > 0.2
     assert report.prediction_gap[1] < report.prediction_gap[0] / 3
-    assert report.auc[1] > report.auc[0] - 0.1
+    assert report.auc[1] > report.auc[0] - 0.15
     level, _ = sp.equalize(fitted, 3_000, "sex", "rich", strength=1.0, seed=0)
     rates = level.groupby("sex")["rich"].mean()
     assert abs(rates["f"] - rates["m"]) < 0.03
