@@ -17,6 +17,7 @@ from synthpriv.evaluation.comparisons import (
     PairComparison,
     RocCurve,
 )
+from synthpriv.evaluation.constraints import judge_constraints
 from synthpriv.evaluation.disclosed import Disclosed
 from synthpriv.evaluation.effort import Effort
 from synthpriv.evaluation.estimate import Estimate
@@ -163,6 +164,7 @@ def _judge_quality(
     """Fidelity, then utility."""
     report("fidelity", 0.05)
     found = judge_fidelity(tables, seed, effort, lambda done: report("fidelity", 0.05 + 0.25 * done))
+    found = found.joined(judge_constraints(tables, schema))
     return found.joined(
         judge_utility(
             tables,

@@ -177,6 +177,12 @@ FIGURE_WORDS = {
         "neighbour (high is good; real rows reach about 0.97). It falls when kinds of people are left out "
         "and when rows lie in the wrong places.",
     ),
+    "fidelity.constraints": FigureWords(
+        label="Constraints",
+        help="The share of synthetic rows that break something which the schema says holds in every row, its "
+        "constraints and facts. 0 is good, and what this package makes keeps all of them; beside it the "
+        "share of real rows that do.",
+    ),
     "utility.auc": FigureWords(
         label="Models trained on the table",
         help="Models are trained on the synthetic rows and tested on real rows that nobody trained on."

@@ -10,6 +10,7 @@ import pytest
 
 import synthpriv as sp
 from synthpriv.errors import SchemaError
+from synthpriv.evaluation.disclosed import Disclosed
 from synthpriv.schema.checking import check_table
 
 CONSTRAINTS = [
@@ -121,3 +122,21 @@ def test_constraints_survive_toml_and_a_saved_synthesizer(table: pd.DataFrame, t
     assert sp.Schema.read(tmp_path / "schema.toml") == schema
     sp.IndependentSynthesizer(epsilon=1.0, delta=1e-5).fit(table, schema).save(tmp_path / "model")
     assert broken(sp.load(tmp_path / "model").sample(500, seed=0)) == {}
+
+
+def test_the_judge_counts_rows_that_break_something(table: pd.DataFrame) -> None:
+    schema = schema_of(CONSTRAINTS)
+    real = disclosed(schema, table)
+    good = sp.evaluate(table.head(300), real, effort="quick")
+    assert good.estimates["fidelity.constraints"].value == 0.0
+    damaged = table.head(300).reset_index(drop=True)
+    damaged.loc[:29, "age"] = 3
+    found = sp.evaluate(damaged, real, effort="quick")
+    assert found.estimates["fidelity.constraints"].value == pytest.approx(0.1)
+    assert any("30 synthetic rows break 'age >= 21'" in note for note in found.notes)
+    free = sp.evaluate(damaged, disclosed(schema_of(), table), effort="quick")
+    assert "fidelity.constraints" not in free.estimates
+
+
+def disclosed(schema: sp.Schema, table: pd.DataFrame) -> Disclosed:
+    return Disclosed(schema=schema, train=table.iloc[:600], holdout=table.iloc[600:900])
