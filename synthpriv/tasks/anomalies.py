@@ -20,9 +20,10 @@ OUTSIDE = 50.0  # the surprise, in nats, of a value that the schema does not dec
 def score_rows(fitted: FittedSynthesizer, table: pd.DataFrame, *, reasons: int = 3) -> pd.DataFrame:
     """How little each row of `table` belongs, and why; a row per row of `table`, with its index.
 
-    score: the higher, the stranger: minus the log-density (nats) of the row's cells and of each number's
-    place inside its cell. reason_1..reason_K: the columns of most surprise given the rest of the row, beyond
-    what is typical of the column; surprise_COLUMN: that excess, in nats. A missing cell is skipped. A value
+    score: the higher, the stranger: the sum of the two largest of surprise_COLUMN, which say how much less
+    likely a cell is given the rest of its row than is usual for the column, in nats. An anomaly shows in a
+    cell or two, and log_density, of all cells and each number's place inside its cell, drowns it in what is
+    rare about everyone. reason_1..reason_K: the columns of most surprise. A missing cell is skipped. A value
     outside the schema counts as very surprising. Scores are computed on the rows that are given: internal, if
     those are private. Costs no epsilon.
     """
@@ -31,7 +32,8 @@ def score_rows(fitted: FittedSynthesizer, table: pd.DataFrame, *, reasons: int =
     usual = _surprise(fitted, typical)[1].mean(0)
     density, surprise, outside = _judged(fitted, table)
     excess = surprise - usual * (surprise != 0) + OUTSIDE * outside
-    found = pd.DataFrame({"score": -density + OUTSIDE * outside.sum(1)}, index=table.index)
+    largest = -np.sort(-excess, axis=1)
+    found = pd.DataFrame({"score": largest[:, :2].sum(1), "log_density": density}, index=table.index)
     order = np.argsort(-excess, axis=1, kind="stable")[:, :reasons]
     for rank in range(order.shape[1]):
         found[f"reason_{rank + 1}"] = [names[at] for at in order[:, rank]]
