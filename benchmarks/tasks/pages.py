@@ -21,6 +21,7 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def conditions(found: Mapping[str, Any]) -> str:
+    """What events cost."""
     rows = [
         [
             event if kind == "mixture" else "",
@@ -38,6 +39,7 @@ def conditions(found: Mapping[str, Any]) -> str:
 
 
 def rare(found: Mapping[str, Any]) -> str:
+    """Classes brought level."""
     rows = []
     for name, ways in found.items():
         for way, models in ways.items():
@@ -52,6 +54,7 @@ def rare(found: Mapping[str, Any]) -> str:
 
 
 def gaps(found: Mapping[str, Any]) -> str:
+    """Gaps filled."""
     rows = [
         [kind, way, one.get("accuracy", ""), one.get("error", ""), one["auc"], one.get("seconds", "")]
         for kind, ways in found.items()
@@ -61,6 +64,7 @@ def gaps(found: Mapping[str, Any]) -> str:
 
 
 def anomalies(found: Mapping[str, Any]) -> str:
+    """Anomalies found."""
     rows = [
         [kind, way, one["auc"], one.get("named", ""), one.get("named_first", "")]
         for kind, ways in found.items()
@@ -70,6 +74,7 @@ def anomalies(found: Mapping[str, Any]) -> str:
 
 
 def fairness(found: Mapping[str, Any]) -> str:
+    """Gaps between the sexes."""
     ways = {way: models for way, models in found.items() if isinstance(models, Mapping)}
     rows = [
         [way, *(f"{models[name]['gap']:+.3f} / {models[name]['auc']:.3f}" for name in (*LEARNERS, "mean"))]
@@ -80,6 +85,7 @@ def fairness(found: Mapping[str, Any]) -> str:
 
 
 def mixing(found: Mapping[str, Any]) -> str:
+    """Shares of synthetic rows."""
     shares = found["auc"]
     return markdown(["synthetic share", *shares], [["AUC", *shares.values()]])
 
@@ -104,9 +110,10 @@ def main() -> None:
         seed = min(parts[part])
         found = {name: value for name, value in parts[part][seed].items() if name != "date"}
         text = (DOCS / page).read_text()
-        block = f"<!-- {part} -->\n{table(found)}\n<!-- end -->\n"
-        pattern = re.compile(rf"<!-- {part} -->\n(?:.*?<!-- end -->\n)?", re.DOTALL)
-        (DOCS / page).write_text(pattern.sub(lambda _: block, text, count=1))
+        head, rest = text.split(f"<!-- {part} -->\n", 1)
+        rest = re.sub(r"^.*?<!-- end -->\n", "", rest, count=1, flags=re.DOTALL)
+        block = f"<!-- {part} -->\n\n{table(found)}\n\n<!-- end -->\n"
+        (DOCS / page).write_text(head + block + rest)
 
 
 if __name__ == "__main__":
