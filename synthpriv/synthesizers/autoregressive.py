@@ -214,15 +214,25 @@ class HiddenCells:
 
 
 class AutoregressiveModel(SampleModel):
-    """Mixture and correction; its own joint distribution, column by column in a public order."""
+    """Mixture and correction; its own joint distribution, column by column in a public order.
+
+    Where no correction was learnt, the mixture answers for itself: exactly, and at once.
+    """
 
     def __init__(self, products: Products, correction: Correction, order: Sequence[int]) -> None:
         self.products, self.correction, self.order = products, correction, list(order)
         self.sizes = products.sizes
 
+    @property
+    def corrected(self) -> bool:
+        """Whether the network adds anything."""
+        return bool(self.correction.last.weight.any()) or bool(self.correction.last.bias.any())
+
     @torch.no_grad()
     def draw(self, count: int, generator: torch.Generator, evidence: Evidence) -> Codes:
         """Given columns first, then the others in order; rows are kept by how likely what was given is."""
+        if not self.corrected:
+            return self.products.draw(count, generator, evidence)
         partly = sum(np.count_nonzero(allowed) > 1 for allowed in evidence.values())
         surplus = SURPLUS if partly and len(evidence) > 1 else 1
         codes, log_weights = self._drawn(surplus * count, generator, evidence)
@@ -232,12 +242,14 @@ class AutoregressiveModel(SampleModel):
     @torch.no_grad()
     def reach(self, evidence: Evidence) -> Reach:
         """By a public draw of what is given."""
+        if not self.corrected:
+            return Reach(probability=float(self.products.log_weights(evidence).exp().mean()))
         log_weights = self._drawn(BATCH_ROWS, torch.Generator().manual_seed(0), evidence)[1]
         return Reach(probability=float(log_weights.exp().mean()), effective=effective_share(log_weights))
 
     def joint(self) -> Joint:
         """The model itself."""
-        return self
+        return self if self.corrected else self.products
 
     def _drawn(self, count: int, generator: torch.Generator, evidence: Evidence) -> tuple[Codes, Tensor]:
         """Whole rows, and how likely what was given turned out (rows,), as a logarithm."""
@@ -246,12 +258,14 @@ class AutoregressiveModel(SampleModel):
         order = [*evidence, *(column for column in self.order if column not in evidence)]
         for start in range(0, count, BATCH_ROWS):
             part = codes[start : start + BATCH_ROWS]
+            joint = torch.zeros(len(part), len(self.products.logits))
             for column in order:
-                shares = self._shares(part, column)
+                shares = self._shares(part, column, joint)
                 if column in evidence:
                     shares = shares * torch.from_numpy(evidence[column]).float()
                     log_weights[start : start + BATCH_ROWS] += shares.sum(1).double().clamp_min(1e-300).log()
                 part[:, column] = drawn_cells(shares, torch.arange(len(part)), generator)
+                joint += self.products.tables[column][torch.from_numpy(part[:, column].astype(np.int64))]
         return codes, log_weights
 
     @torch.no_grad()
@@ -307,10 +321,13 @@ class AutoregressiveModel(SampleModel):
             before[known, column] = codes[known, column]
         return found
 
-    def _shares(self, codes: Codes, column: int) -> Tensor:
-        """The column's distribution given each row's known cells (rows, cells); its own is unknown."""
+    def _shares(self, codes: Codes, column: int, joint: Tensor | None = None) -> Tensor:
+        """The column's distribution given each row's known cells (rows, cells); its own is unknown.
+
+        joint: `log_joint` of the rows, where it is known already.
+        """
         seen = torch.from_numpy(codes.astype(np.int64))
-        joint = self.products.log_joint(seen)
+        joint = self.products.log_joint(seen) if joint is None else joint
         anchor = (joint.softmax(1) @ self.products.blocks[column]).clamp_min(LEAST).log()
         cells = torch.where(seen == UNKNOWN, torch.tensor(self.sizes), seen)
         hidden = functional.silu(self.correction.first(cells))
