@@ -20,7 +20,15 @@ from synthpriv.evaluation.scorecard import Scorecard
 COLUMNS = ("age", "city", "income of the household", "since", "bought")
 TARGETS = ("bought", "income of the household")
 MODELS = ("logistic_regression", "random_forest", "gradient_boosting")
-ATTACKS = ("closest_record", "density_ratio", "kernel", "likelihood_ratio", "classifier", "shadow_models")
+ATTACKS = (
+    "strongest",
+    "closest_record",
+    "density_ratio",
+    "kernel",
+    "likelihood_ratio",
+    "classifier",
+    "shadow_models",
+)
 
 
 def estimate(

@@ -81,7 +81,7 @@ def first_partition(column: AnyColumn) -> Partition:
     >>> from synthpriv.schema import Integer
     >>> partition = first_partition(Integer(lower=0, upper=99_999))
     >>> partition.cells, partition.starts[:4].tolist(), partition.starts[-2:].tolist()
-    (127, [0, 1, 6, 12], [88585, 94118])
+    (126, [0, 1, 6, 12], [88549, 94100])
     """
     zero = zero_position(column)
     if zero is not None:

@@ -57,7 +57,7 @@ class Success:
         Wilson's intervals of both rates, propagated (Giomi et al. 2023).
 
         >>> [round(one, 3) for one in Success(train=(90, 100), holdout=(50, 100), naive=0.5).risk()]
-        [0.772, 0.642, 0.901]
+        [0.77, 0.643, 0.897]
         """
         (gain, gain_error), (control, control_error) = _wilson(*self.train), _wilson(*self.holdout)
         left = 1 - control

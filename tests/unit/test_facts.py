@@ -66,9 +66,9 @@ def test_conditions_go_through_facts(table: pd.DataFrame) -> None:
     assert set(nine["years"]) == {9, 20}
     assert (nine["years"] == nine["education"].map(YEARS)).all()
     assert not nine["works"].any()
-    paid = fitted.sample(200, seed=1, conditions="wage > 40 and wage <= 60")
+    paid = fitted.sample(200, seed=1, conditions="wage > 4000 and wage <= 6000")
     assert paid["works"].all()
-    assert paid["wage"].between(40, 60).all()
+    assert paid["wage"].between(4001, 6000).all()
     with pytest.raises(ConfigurationError, match="'education'"):
         fitted.sample(10, conditions={"years": 9, "education": "doctor"})
 
