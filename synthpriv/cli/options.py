@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from synthpriv.release.policy import Policy
     from synthpriv.schema import Schema
     from synthpriv.synthesizers.base import Synthesizer
+    from synthpriv.synthesizers.fitted import FittedSynthesizer
 
 
 class SynthesizerName(StrEnum):
@@ -108,6 +109,10 @@ ReportShare = Annotated[
         help="Share of the privacy loss for noisy figures of quality on the bundle's page, such as 0.05; "
         "with 0 it shows no figure of real rows.",
     ),
+]
+Model = Annotated[Path, typer.Argument(help="A saved synthesizer, or a bundle.", metavar="SYNTHESIZER")]
+SampleSeed = Annotated[
+    int | None, typer.Option("--seed", metavar="COUNT", min=0, help="Repeats what is drawn.")
 ]
 Rows = Annotated[
     int | None,
@@ -283,6 +288,14 @@ def read_policy(path: Path | None) -> Policy:
     from synthpriv.release.policy import Policy
 
     return Policy.default() if path is None else Policy.read(path)
+
+
+def load_fitted(path: Path) -> FittedSynthesizer:
+    """The saved synthesizer in the folder, or in the bundle that the folder is."""
+    from synthpriv.synthesizers.storage import load
+
+    inside = path / "synthesizer"
+    return load(inside if inside.is_dir() else path)
 
 
 def require_new_file(path: Path | None) -> None:

@@ -22,9 +22,7 @@ def register(app: typer.Typer) -> None:
 
 
 def sample(
-    synthesizer: Annotated[
-        Path, typer.Argument(help="A saved synthesizer, or a bundle.", metavar="SYNTHESIZER")
-    ],
+    synthesizer: options.Model,
     out: Annotated[
         Path,
         typer.Option(
@@ -42,9 +40,7 @@ def sample(
             help="What holds in every row: \"age >= 60 and sex = 'Female'\"; of several, all hold.",
         ),
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", metavar="COUNT", min=0, help="Repeats the sample.")
-    ] = None,
+    seed: options.SampleSeed = None,
     format: options.Format = None,
     json: options.Json = False,
 ) -> None:
@@ -54,14 +50,12 @@ def sample(
 
     synthpriv sample people.synth -n 1000 --where "age >= 60 and sex = 'Female'" --out women.csv
     """
-    from synthpriv.synthesizers.storage import load
     from synthpriv.tables import table_format, write_chunks
 
     table_format(out, format)
     options.require_new_file(out)
     conditions = " and ".join(f"({one})" for one in where or []) or None
-    inside = synthesizer / "synthesizer"
-    fitted = load(inside if inside.is_dir() else synthesizer)
+    fitted = options.load_fitted(synthesizer)
     with bars() as progress:
         chunks = fitted.sample_chunks(n, seed=seed, conditions=conditions, progress=progress)
         rows = write_chunks(chunks, out, fitted.schema, format=format)

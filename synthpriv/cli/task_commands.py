@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from synthpriv.synthesizers.fitted import FittedSynthesizer
 
-Model = Annotated[Path, typer.Argument(help="A saved synthesizer, or a bundle.", metavar="SYNTHESIZER")]
 Table = Annotated[Path, typer.Argument(help="The table to work on.", metavar="TABLE")]
 Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="The new table to write.")]
 
@@ -28,13 +27,13 @@ def register(app: typer.Typer) -> None:
 
 
 def impute(
-    synthesizer: Model,
+    synthesizer: options.Model,
     table: Table,
     out: Out,
     likeliest: Annotated[
         bool, typer.Option("--likeliest", help="The likeliest category or median number, not a draw.")
     ] = False,
-    seed: Annotated[int | None, typer.Option("--seed", metavar="COUNT", min=0, help="Repeats it.")] = None,
+    seed: options.SampleSeed = None,
     format: options.Format = None,
     json: options.Json = False,
 ) -> None:
@@ -56,7 +55,7 @@ def impute(
 
 
 def score(
-    synthesizer: Model,
+    synthesizer: options.Model,
     table: Table,
     out: Out,
     format: options.Format = None,
@@ -83,7 +82,7 @@ def mock(
     schema: Annotated[Path, typer.Argument(help="A schema (TOML).", metavar="SCHEMA")],
     out: Out,
     n: Annotated[int, typer.Option("-n", metavar="COUNT", min=0, help="Rows.")] = 1000,
-    seed: Annotated[int | None, typer.Option("--seed", metavar="COUNT", min=0, help="Repeats it.")] = None,
+    seed: options.SampleSeed = None,
     edges: Annotated[
         bool, typer.Option("--edges", help="Begin with the ends of every number, and every category.")
     ] = False,
@@ -126,10 +125,8 @@ def _read(
     import pandas as pd
 
     from synthpriv.release.reading import read_present
-    from synthpriv.synthesizers.storage import load
 
     options.require_new_file(out)
-    inside = synthesizer / "synthesizer"
-    fitted = load(inside if inside.is_dir() else synthesizer)
+    fitted = options.load_fitted(synthesizer)
     chunks = list(read_present(table, fitted.schema, format=format))
     return fitted, pd.concat(chunks, ignore_index=True)

@@ -145,7 +145,7 @@ def _drawn(
     """Rows whose labels are moved by `strength` towards the overall share, in each group."""
     positive = trial.rows[trial.target] == labels[1]
     overall = float(positive.mean())
-    seeds = np.random.SeedSequence([0 if seed is None else seed, 1]).generate_state(2 * len(groups) + 1)
+    seeds = np.random.SeedSequence(seed).generate_state(2 * len(groups) + 2)[1:]
     parts = []
     for at, value in enumerate(groups):
         inside = trial.rows[trial.group] == value
